@@ -1,0 +1,290 @@
+#!/usr/bin/env bash
+# Proof against products that others made: c-icap (server and client), ClamAV, Squid and curl.
+#   ci/interop.sh [NAME-PREFIX]      e.g. ci/interop.sh squid/
+# Installs what is missing (ci/install-debian.sh), builds, starts everything on 127.0.0.1, prints one line a case.
+# Status 0 if all cases passed. Ports and helpers: ci/interop/lib.sh.
+. "$(dirname "${BASH_SOURCE[0]}")/interop/lib.sh"
+
+# shellcheck disable=SC2086 # $flags is a list of words
+cases() {
+    local size flags service method
+
+    #  NAME                            LIMIT  WHAT IS DONE                        WITH
+    it client/options                     10  client_options                      reqmod
+    it client/options-respmod             10  client_options                      respmod
+    for flags in '' '-nopreview' '-no204' '-nopreview -no204'; do
+        for size in 0 17 1024 1025 300K; do
+            it "client/clean-$size${flags// /}" 20  client_clean $size            $flags
+        done
+        it "client/eicar${flags// /}"      20  client_eicar                       $flags
+        it "client/eicar-first${flags// /}" 20 client_eicar_first                 $flags
+        it "client/eicar-last${flags// /}" 20  client_eicar_last                  $flags
+    done
+
+    for service in echo virus_scan; do
+        for method in reqmod respmod; do
+            it scan/$service-$method-0    20  scan_clean $service $method 0
+            it scan/$service-$method-1k   20  scan_clean $service $method 1024
+            it scan/$service-$method-1m   20  scan_clean $service $method 1M
+        done
+    done
+    it scan/respmod-1m-no-preview         20  scan_clean virus_scan respmod 1M    --no-preview
+    it scan/respmod-1m-preview-0          20  scan_clean virus_scan respmod 1M    --preview 0
+    it scan/reqmod-eicar                  20  scan_eicar reqmod
+    it scan/respmod-eicar                 20  scan_eicar respmod
+    it scan/respmod-eicar-no-preview      20  scan_eicar respmod                  --no-preview
+    it scan/reqmod-eicar-in-1m            20  scan_eicar_in_1m reqmod
+    it scan/respmod-eicar-in-1m           20  scan_eicar_in_1m respmod
+    it scan/several-files                 20  scan_several
+    it scan/no-such-service               20  scan_error "icap://127.0.0.1:$INTEROP_CICAP_PORT/nosuch"
+    it scan/no-server                     20  scan_error icap://127.0.0.1:1/echo
+
+    it squid/get-0                        20  squid_get /size/0
+    it squid/get-1k                       20  squid_get /size/1024
+    it squid/get-1m                       20  squid_get /size/1M
+    it squid/get-64m                      60  squid_get /size/64M
+    it squid/get-chunked-1k               20  squid_get /chunked/1024
+    it squid/get-chunked-1m               20  squid_get /chunked/1M
+    it squid/get-chunked-64m              60  squid_get /chunked/64M
+    it squid/head                         20  squid_head
+    it squid/not-modified                 20  squid_not_modified
+    it squid/post-0                       20  squid_post 0
+    it squid/post-1k                      20  squid_post 1024
+    it squid/post-1m                      20  squid_post 1M
+    it squid/post-64m                     60  squid_post 64M
+    it squid/post-chunked-1k              20  squid_post 1024                     -H 'Transfer-Encoding: chunked'
+    it squid/post-chunked-1m              20  squid_post 1M                       -H 'Transfer-Encoding: chunked'
+    it squid/post-chunked-64m             60  squid_post 64M                      -H 'Transfer-Encoding: chunked'
+    it squid/eicar-download               20  squid_eicar_download
+    it squid/eicar-upload                 20  squid_eicar_upload
+    it squid/fail-closed                  30  squid_fail_closed # stops scan-server: has to be the last
+}
+
+# --- c-icap-client against scan-server ----------------------------------------------------------------------------
+# Its exit status says nothing (0 for a 404 or a dropped connection), so what it prints with -v is looked at.
+
+client_options() {
+    client "$1"
+    expect 'ICAP status' 200 "$(icap_status)"
+    expect Preview 1024 "$(icap_header Preview)"
+    grep -q 'Allow 204: Yes' "$CASE_DIR/said" || fail '204 is not offered'
+    [ -n "$(icap_header ISTag)" ] || fail 'no ISTag'
+    [[ $(icap_header Methods) == *"${1^^}"* ]] || fail "Methods without ${1^^}"
+}
+
+client_clean() {
+    local size=$1 file=$CASE_DIR/file
+    shift
+    python3 $ORIGIN --file "$size" >"$file"
+    client respmod -f "$file" "$@"
+    case "$(icap_status) $*" in
+    '200 '*) # The body must be there even if it is empty: then it is the ICAP head that proves an answer.
+        grep -q 'Encapsulated: res-hdr=0, ' "$CASE_DIR/said" || fail 'no HTTP response in the answer'
+        cmp "$CASE_DIR/out" "$file"
+        ;;
+    '204 -nopreview -no204') fail '204, which the client has not allowed' ;;
+    '204 '*) [ ! -s "$CASE_DIR/out" ] || fail '204 with a body' ;;
+    *) fail "ICAP status '$(icap_status)'" ;;
+    esac
+}
+
+client_eicar() {
+    python3 $ORIGIN --eicar >"$CASE_DIR/file"
+    client_blocked "$@"
+    grep -qi '<html' "$CASE_DIR/out" || fail 'no block page'
+}
+
+# The verdict falls while the client waits for the answer to its preview. c-icap-client does not read the body of a
+# 200 that comes instead of a 100 (0.5.10, client.c), so that only the ICAP head can be checked.
+client_eicar_first() {
+    { python3 $ORIGIN --eicar && python3 $ORIGIN --file 300K; } >"$CASE_DIR/file"
+    client_blocked "$@"
+}
+
+client_eicar_last() {
+    { python3 $ORIGIN --file 300K && python3 $ORIGIN --eicar; } >"$CASE_DIR/file"
+    client_blocked "$@"
+    grep -qi '<html' "$CASE_DIR/out" || fail 'no block page'
+}
+
+client_blocked() {
+    client respmod -f "$CASE_DIR/file" "$@"
+    expect 'ICAP status' 200 "$(icap_status)"
+    [[ $(icap_header X-Infection-Found) == 'Type=0; Resolution=2; Threat='*';' ]] || fail 'no X-Infection-Found'
+}
+
+client() {
+    local service=$1
+    shift
+    timeout 15 c-icap-client -i 127.0.0.1 -p "$INTEROP_SCAN_PORT" -s "$service" -v -o "$CASE_DIR/out" "$@" \
+        >"$CASE_DIR/said" 2>&1 || true
+    cat "$CASE_DIR/said"
+}
+
+icap_status() { sed -n 's/^\tICAP\/1\.0 \([0-9]*\).*/\1/p' "$CASE_DIR/said"; }
+icap_header() { sed -n "/^ICAP HEADERS/,/^$/s/^\t$1: *//p" "$CASE_DIR/said"; }
+
+# --- scan against c-icap and ClamAV -------------------------------------------------------------------------------
+
+# Twice: c-icap's echo answers a preview with 200 and 204 in turn, and both mean the same.
+scan_clean() {
+    local service=$1 method=$2 size=$3
+    shift 3
+    python3 $ORIGIN --file "$size" >"$CASE_DIR/file"
+    scan 0 allow --method "$method" "$@" "$(c_icap "$service")" "$CASE_DIR/file"
+    scan 0 allow --method "$method" "$@" "$(c_icap "$service")" "$CASE_DIR/file"
+}
+
+scan_eicar() {
+    local method=$1
+    shift
+    python3 $ORIGIN --eicar >"$CASE_DIR/file"
+    scan 1 block --method "$method" "$@" "$(c_icap virus_scan)" "$CASE_DIR/file"
+}
+
+scan_eicar_in_1m() {
+    { python3 $ORIGIN --file 1M && python3 $ORIGIN --eicar; } >"$CASE_DIR/file"
+    scan 1 block --method "$1" "$(c_icap virus_scan)" "$CASE_DIR/file"
+}
+
+scan_several() {
+    python3 $ORIGIN --file 1024 >"$CASE_DIR/clean"
+    python3 $ORIGIN --eicar >"$CASE_DIR/bad"
+    scan 1 'allow block allow' --method respmod "$(c_icap virus_scan)" "$CASE_DIR"/{clean,bad,clean}
+}
+
+scan_error() {
+    python3 $ORIGIN --file 1024 >"$CASE_DIR/file"
+    scan 2 error --method respmod "$1" "$CASE_DIR/file"
+}
+
+# scan STATUS VERDICTS ARGUMENT...: checks the JSON, and that the lines for people agree with it.
+scan() {
+    local wanted=$1 verdicts=$2 status=0 word
+    shift 2
+    timeout 15 "$RELEASE/scan" --json "$@" >"$CASE_DIR/json" || status=$?
+    cat "$CASE_DIR/json"
+    expect 'exit status' "$wanted" "$status"
+    expect verdicts "$verdicts" "$(python3 -c '
+import json, sys
+for line in sys.stdin:
+    one = json.loads(line)
+    assert open(one["file"]), "the key file must name the file"
+    print(one["verdict"])' <"$CASE_DIR/json" | xargs)"
+
+    status=0
+    timeout 15 "$RELEASE/scan" "$@" >"$CASE_DIR/text" || status=$?
+    cat "$CASE_DIR/text"
+    expect 'exit status without --json' "$wanted" "$status"
+    for word in $verdicts; do grep -qi "$word" "$CASE_DIR/text" || fail "no line says $word"; done
+}
+
+c_icap() { echo "icap://127.0.0.1:$INTEROP_CICAP_PORT/$1"; }
+
+# --- curl, Squid, scan-server, origin -----------------------------------------------------------------------------
+# Each URL carries the name of its case, by which the logs of the origin and of Squid's ICAP side are searched.
+
+squid_get() {
+    through_squid 200 "$1"
+    expect 'body' "$(origin_hash 5)" "$(sha256 "$CASE_DIR/body")"
+    adapted REQMOD
+    adapted RESPMOD
+}
+
+squid_head() {
+    through_squid 200 /size/1M --head
+    expect Content-Length $((1 << 20)) "$(http_header Content-Length)"
+    adapted REQMOD
+    adapted RESPMOD
+}
+
+squid_not_modified() {
+    through_squid 304 /cached -H 'If-None-Match: "v1"'
+    expect ETag '"v1"' "$(http_header ETag)"
+    [ ! -s "$CASE_DIR/body" ] || fail '304 with a body'
+    adapted REQMOD
+    adapted RESPMOD
+}
+
+# The body goes to the origin by way of REQMOD and comes back by way of RESPMOD.
+squid_post() {
+    local size=$1 hash
+    shift
+    python3 $ORIGIN --file "$size" >"$CASE_DIR/file"
+    hash=$(sha256 "$CASE_DIR/file")
+    through_squid 200 /echo -H Expect: --data-binary "@$CASE_DIR/file" "$@"
+    expect 'body at the origin' "$hash" "$(origin_hash 4)"
+    expect 'body that came back' "$hash" "$(sha256 "$CASE_DIR/body")"
+    adapted REQMOD
+    adapted RESPMOD
+}
+
+squid_eicar_download() {
+    through_squid 403 /eicar
+    adapted REQMOD
+    adapted RESPMOD 200
+    grep -qi '<html' "$CASE_DIR/body" || fail 'no block page'
+}
+
+squid_eicar_upload() {
+    python3 $ORIGIN --eicar >"$CASE_DIR/file"
+    through_squid 403 /echo --data-binary "@$CASE_DIR/file"
+    adapted REQMOD 200
+    ! grep -F "case=$CASE " "$WORK/origin.log" || fail 'it reached the origin'
+}
+
+# Control: without the ICAP server nothing passes, hence what passed above went through it.
+squid_fail_closed() {
+    stop scan-server || fail 'scan-server does not end on SIGTERM'
+    through_squid 500 /size/1024
+    ! grep -F "case=$CASE " "$WORK/origin.log" || fail 'it reached the origin'
+}
+
+# through_squid STATUS PATH CURL-ARGUMENT...
+through_squid() {
+    local wanted=$1 url="http://127.0.0.1:$INTEROP_ORIGIN_PORT$2?case=$CASE" status exit=0
+    shift 2
+    # -q and --noproxy: whatever the user's settings are, it is Squid that is asked.
+    status=$(curl -q -sS --noproxy '' -x "127.0.0.1:$INTEROP_SQUID_PORT" --max-time 55 \
+        -D "$CASE_DIR/head" -o "$CASE_DIR/body" -w '%{http_code}' "$@" "$url") || exit=$?
+    cat "$CASE_DIR/head"
+    expect 'HTTP status' "$wanted" "$status"
+    # 18, a body cut short: when an HTTP response to REQMOD reaches Squid 5.7 in one piece, it forgets the last chunk.
+    case "$exit $status" in '0 '* | '18 403') ;; *) fail "curl: exit status $exit" ;; esac
+}
+
+# origin_hash FIELD: of what the origin received (4) or sent (5).
+origin_hash() { await "case=$CASE " "$WORK/origin.log" | cut -d' ' -f"$1"; }
+
+# adapted METHOD [STATUS]: Squid sent this transaction to scan-server, with a preview, and had a good answer.
+adapted() {
+    local uri=icap://127.0.0.1:$INTEROP_SCAN_PORT/${1,,} status=${2:-20[04]}
+    case "$1 $CASE" in RESPMOD*-64m) uri=${uri/%respmod/echo} ;; esac
+    await "case=$CASE $1 $uri ICAP_[A-Z_]+/$status preview=[0-9]+\$" "$WORK/squid.icap.log" ||
+        fail "no $1 with ICAP status $status: $(grep -F "case=$CASE " "$WORK/squid.icap.log" || echo 'nothing logged')"
+}
+
+http_header() { sed -n "s/^$1: *\([^\r]*\).*/\1/pI" "$CASE_DIR/head"; }
+
+# ------------------------------------------------------------------------------------------------------------------
+
+main() {
+    PREFIX=${1:-}
+    ci/install-debian.sh
+    build
+    open_work
+    start_origin
+    start_clamd
+    start_c_icap
+    start_scan_server
+    start_squid
+    cases
+    summary
+}
+
+if [ "${1:-}" = --case ]; then
+    shift
+    "$@"
+else
+    main "$@"
+fi

@@ -1,0 +1,273 @@
+# shellcheck shell=bash
+# What ci/interop.sh and ci/rss.sh are made of: daemons on 127.0.0.1, their configurations, cases, checks.
+# To be sourced. Everything a run makes is in $WORK; the ports can be moved by the environment.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+RELEASE=${CARGO_TARGET_DIR:-target}/release
+ORIGIN=ci/interop/origin.py
+export INTEROP_ORIGIN_PORT=${INTEROP_ORIGIN_PORT:-18080}
+export INTEROP_SCAN_PORT=${INTEROP_SCAN_PORT:-18344}
+export INTEROP_CICAP_PORT=${INTEROP_CICAP_PORT:-18345}
+export INTEROP_CLAMD_PORT=${INTEROP_CLAMD_PORT:-18310}
+export INTEROP_SQUID_PORT=${INTEROP_SQUID_PORT:-18128}
+PATH=$PATH:/usr/sbin:/sbin # squid and clamd, when a user runs this
+umask 022
+
+# --- daemons ------------------------------------------------------------------------------------------------------
+
+# start NAME PORT COMMAND...: returns once it listens. The process leads a session of its own, so that its children
+# can be ended with it and Ctrl-C reaches the script first. Output: $WORK/NAME.log.
+start() {
+    local name=$1 port=$2 i
+    shift 2
+    if listening "$port"; then
+        echo "$name: port $port is taken" >&2
+        return 1
+    fi
+    setsid "$@" >>"$WORK/$name.log" 2>&1 </dev/null &
+    echo $! >"$WORK/$name.pid"
+    disown $! # how it ends is nothing for bash to report
+    for ((i = 0; i < 150; i++)); do
+        if listening "$port"; then return 0; fi
+        running "$name" || break
+        sleep 0.1
+    done
+    echo "$name: does not listen on port $port" >&2
+    tail -n 20 "$WORK/$name".*log "$WORK/$name.log" >&2 || true
+    return 1
+}
+
+# stop NAME: SIGTERM, and SIGKILL for what is left after 5 s (then status 1).
+stop() {
+    local group i
+    group=$(cat "$WORK/$1.pid")
+    kill -TERM "$group" 2>/dev/null || true
+    for ((i = 0; i < 50; i++)); do
+        running "$1" || return 0
+        sleep 0.1
+    done
+    kill -KILL -- "-$group" 2>/dev/null || true
+    return 1
+}
+
+# running NAME: anything of its process group that is not a zombie.
+running() {
+    ps -e -o pgid= -o stat= | awk -v group="$(cat "$WORK/$1.pid")" '$1 == group && $2 !~ /^Z/ { n++ } END { exit !n }'
+}
+
+# listening PORT: by the kernel's table, for a probing connection would leave traces in the daemons' logs.
+listening() {
+    local address
+    address=$(printf '0100007F:%04X 00000000:0000 0A' "$1")
+    grep -q "$address" /proc/net/tcp
+}
+
+# open_work: makes $WORK and sees to it that nothing of this run is left behind, whatever ends it.
+open_work() {
+    WORK=$(mktemp -d "${TMPDIR:-/tmp}/icap-interop.XXXXXX")
+    export WORK
+    chmod 755 "$WORK" # squid started by root works as the user proxy
+    trap 'close_work $?' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+}
+
+close_work() {
+    local pid
+    trap '' INT TERM HUP
+    if [ -n "${CASE_PID:-}" ]; then kill -TERM "$CASE_PID" 2>/dev/null || true; fi
+    for pid in "$WORK"/*.pid; do
+        if [ -e "$pid" ]; then stop "$(basename "$pid" .pid)" || true; fi
+    done
+    if [ "$1" = 0 ]; then
+        rm -rf "$WORK"
+    else
+        echo "logs and files of this run: $WORK" >&2
+    fi
+}
+
+# --- cases --------------------------------------------------------------------------------------------------------
+
+PASSED=0 FAILED=0
+
+# it NAME LIMIT COMMAND...: runs one case if its name begins with $PREFIX, for LIMIT seconds at most. The command runs
+# in a process of its own (the script again, with --case), which is what timeout can end with all its children.
+it() {
+    local name=$1 limit=$2 status=0 log
+    shift 2
+    case $name in "${PREFIX:-}"*) ;; *) return 0 ;; esac
+    export CASE=$name CASE_DIR=$WORK/case
+    log=$WORK/case.out
+    mkdir -p "$CASE_DIR"
+    remember_logs
+    timeout --kill-after=5 "$limit" bash ci/interop.sh --case "$@" >"$log" 2>&1 &
+    CASE_PID=$!
+    wait "$CASE_PID" || status=$?
+    CASE_PID=
+    if [ "$status" = 0 ]; then
+        PASSED=$((PASSED + 1))
+        echo "ok   $name"
+        rm -rf "$CASE_DIR"
+        return
+    fi
+    FAILED=$((FAILED + 1))
+    case $status in
+    124 | 137) echo "FAIL $name: not done after $limit s" ;;
+    *) echo "FAIL $name: $(tail -n 1 "$log")" ;;
+    esac
+    show_failure "$log"
+    mv "$CASE_DIR" "$WORK/failed-${name//\//-}"
+}
+
+summary() {
+    echo "$PASSED passed, $FAILED failed"
+    [ "$FAILED" = 0 ] && [ "$PASSED" != 0 ]
+}
+
+# What the case printed, and what the daemons logged while it ran.
+show_failure() {
+    local file
+    tail -n 30 "$1" | sed -e 's/^/     | /' -e '$a\'
+    for file in "$WORK"/*.log; do
+        tail -c "+$((${LOG_SIZE[$file]:-0} + 1))" "$file" | tail -n 20 | sed -e "s/^/     $(basename "$file" .log)| /" -e '$a\'
+    done
+}
+
+declare -A LOG_SIZE
+remember_logs() {
+    local file
+    for file in "$WORK"/*.log; do LOG_SIZE[$file]=$(stat -c %s "$file"); done
+}
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+# expect WHAT WANTED GOT
+expect() { [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"; }
+
+# await REGEX FILE: the first line that matches. Daemons log a moment after the peer has its answer.
+await() {
+    local i
+    for ((i = 0; i < 50; i++)); do
+        if grep -m 1 -E -- "$1" "$2"; then return 0; fi
+        sleep 0.1
+    done
+    return 1
+}
+
+sha256() { sha256sum <"$1" | cut -d' ' -f1; }
+
+# --- configurations -----------------------------------------------------------------------------------------------
+
+build() { cargo build --quiet --release -p icap-examples --bins; }
+
+start_scan_server() {
+    start scan-server "$INTEROP_SCAN_PORT" "$RELEASE/scan-server" --listen "127.0.0.1:$INTEROP_SCAN_PORT"
+}
+
+start_origin() {
+    start origin "$INTEROP_ORIGIN_PORT" python3 "$ORIGIN" "$INTEROP_ORIGIN_PORT"
+}
+
+# The signature database knows nothing but EICAR, so that no download is needed.
+start_clamd() {
+    mkdir "$WORK/clamd"
+    # NAME:any file type:at any offset:HEX
+    echo "Interop-Eicar:0:*:$(python3 "$ORIGIN" --eicar | od -An -v -tx1 | tr -d ' \n')" >"$WORK/clamd/eicar.ndb"
+    cat >"$WORK/clamd.conf" <<CONF
+Foreground yes
+TCPAddr 127.0.0.1
+TCPSocket $INTEROP_CLAMD_PORT
+DatabaseDirectory $WORK/clamd
+TemporaryDirectory $WORK/clamd
+CONF
+    start clamd "$INTEROP_CLAMD_PORT" clamd --config-file="$WORK/clamd.conf"
+}
+
+# The services echo and virus_scan, the second with clamd behind it.
+start_c_icap() {
+    local modules
+    modules=$(dirname "$(dpkg -L c-icap | grep '/srv_echo\.so$')")
+    mkdir "$WORK/c-icap"
+    cat >"$WORK/c-icap.conf" <<CONF
+PidFile $WORK/c-icap/pid
+CommandsSocket $WORK/c-icap/control
+Port 127.0.0.1:$INTEROP_CICAP_PORT
+TmpDir $WORK/c-icap
+ServerLog $WORK/c-icap.server.log
+AccessLog $WORK/c-icap.access.log
+ModulesDir $modules
+ServicesDir $modules
+TemplateDir /usr/share/c_icap/templates/
+LoadMagicFile /etc/c-icap/c-icap.magic
+StartServers 1
+MaxServers 2
+ThreadsPerChild 20
+Service echo srv_echo.so
+Module common clamd_mod.so
+clamd_mod.ClamdHost 127.0.0.1
+clamd_mod.ClamdPort $INTEROP_CLAMD_PORT
+Service antivirus_module virus_scan.so
+virus_scan.ScanFileTypes TEXT DATA EXECUTABLE ARCHIVE
+# As much is held back until the verdict. What is sent before it can only be cut off, not be replaced by a block page.
+virus_scan.StartSendPercentDataAfter 2M
+virus_scan.MaxObjectSize 5M
+virus_scan.DefaultEngine clamd
+CONF
+    # -N: no daemon. One process (StartServers 1), because echo alternates 200 and 204 per process.
+    start c-icap "$INTEROP_CICAP_PORT" c-icap -N -D -f "$WORK/c-icap.conf"
+}
+
+# Both directions go through scan-server; a failure of ICAP is an HTTP error (bypass=off), never a silent pass.
+#
+# Squid 5.7 has a bug (5352, its pull requests 1777 and 2065): once an ICAP server has left 64 KiB of a response unread
+# for a moment, as one does that is still to answer the preview, Squid reads on from the origin only when something
+# comes back, which a scanner that needs the whole body never sends. The timer of a delay pool wakes it up once a
+# second, whatever its rate. That serves for 1 MiB; the 64 MiB cases have their responses sent to /echo, which answers
+# while it reads.
+start_squid() {
+    mkdir "$WORK/squid"
+    cat >"$WORK/squid.conf" <<CONF
+http_port 127.0.0.1:$INTEROP_SQUID_PORT
+http_access allow all
+visible_hostname proxy.test
+pid_filename none
+pinger_enable off
+netdb_filename none
+cache deny all
+server_persistent_connections off
+shutdown_lifetime 0 seconds
+coredump_dir $WORK/squid
+cache_log $WORK/squid.cache.log
+access_log stdio:$WORK/squid.access.log
+strip_query_terms off
+logformat icap %rm %ru %icap::rm %icap::ru %icap::to/%03icap::Hs preview=%{Preview}icap::>h
+icap_log stdio:$WORK/squid.icap.log icap
+icap_enable on
+icap_preview_enable on
+icap_persistent_connections on
+icap_connect_timeout 5 seconds
+icap_io_timeout 15 seconds
+icap_service_revival_delay 5
+icap_service scan_req reqmod_precache icap://127.0.0.1:$INTEROP_SCAN_PORT/reqmod bypass=off
+icap_service scan_resp respmod_precache icap://127.0.0.1:$INTEROP_SCAN_PORT/respmod bypass=off
+icap_service echo_resp respmod_precache icap://127.0.0.1:$INTEROP_SCAN_PORT/echo bypass=off
+acl large url_regex case=.*-64m$
+adaptation_access scan_req allow all
+adaptation_access scan_resp deny large
+adaptation_access scan_resp allow all
+adaptation_access echo_resp allow large
+delay_pools 1
+delay_class 1 1
+delay_access 1 allow all
+delay_parameters 1 1000000000/1000000000
+CONF
+    # Started by root, squid gives up its rights before it opens its logs.
+    touch "$WORK"/squid.{cache,access,icap}.log
+    if [ "$(id -u)" = 0 ]; then chown proxy:proxy "$WORK/squid" "$WORK"/squid.*.log; fi
+    # -n: shared memory of its own, beside any squid that runs on this machine already.
+    start squid "$INTEROP_SQUID_PORT" squid -N -n "interop$INTEROP_SQUID_PORT" -f "$WORK/squid.conf"
+}

@@ -1,0 +1,399 @@
+//! The client's side of one connection.
+
+use bytes::buf::Limit;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::state::{Continued, End, Read, Shape, State, Write};
+use super::{Event, SendState};
+use crate::error::{CloseReason, Error, Misuse, PeerMisbehaved, Truncated};
+use crate::headers::Headers;
+use crate::input::Input;
+use crate::method::Method;
+use crate::output::Output;
+use crate::reader::HeadReader;
+use crate::request::RequestHead;
+use crate::response::ResponseHead;
+use crate::wire::chunk::{BodyEnd, ChunkDecoder, OriginalBody, Part};
+use crate::wire::encode::{self, LastChunk};
+use crate::wire::scan::HeadScan;
+use crate::{Leniency, Limits, StatusCode};
+
+/// One connection to a server: requests go out, answers come in, one exchange after the other.
+///
+/// The owner moves bytes: it fills [`input`](Self::input) when [`wants_input`](Self::wants_input) says so and
+/// writes what [`output`](Self::output) holds. See the [module](super) for a whole exchange.
+#[derive(Debug)]
+pub struct Connection {
+    limits: Limits,
+    leniency: Leniency,
+    state: State,
+    /// What the request in progress was, for the rules of its answer.
+    method: Method,
+    input: Input,
+    output: Output,
+    reader: HeadReader<ResponseHead>,
+    answer: Answer,
+    close: Option<CloseReason>,
+    failed: Option<Error>,
+}
+
+/// What is known of the answer in progress behind its head.
+#[derive(Debug, Default)]
+struct Answer {
+    status: Option<StatusCode>,
+    decoder: ChunkDecoder,
+    icap_trailer: bool,
+    trailer_scan: HeadScan,
+    body_end: BodyEnd,
+}
+
+impl Connection {
+    /// A fresh connection.
+    #[must_use]
+    pub fn new(limits: Limits, leniency: Leniency) -> Self {
+        Self {
+            limits,
+            leniency,
+            state: State::new(),
+            method: Method::Options,
+            input: Input::default(),
+            output: Output::default(),
+            reader: HeadReader::new(),
+            answer: Answer::default(),
+            close: None,
+            failed: None,
+        }
+    }
+
+    /// Starts an exchange: queues the head.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NotIdle`] while another exchange is in progress or when the connection may not be
+    /// [reused](Self::reusable).
+    pub fn start(&mut self, head: &RequestHead) -> Result<(), Error> {
+        let fresh = self.state.write == Write::Idle && self.failed.is_none();
+        if !fresh && self.reusable().is_err() {
+            return Err(Misuse::NotIdle.into());
+        }
+        head.encode(self.output.framing());
+        self.method = head.method().clone();
+        self.reader = HeadReader::new();
+        self.answer = Answer::default();
+        self.input.start_message();
+        if head.close() {
+            self.close = Some(CloseReason::Asked);
+        }
+        self.state.start(Shape {
+            body: head.has_body(),
+            preview: head.preview(),
+            allow_no_content: head.allow().no_content,
+            allow_partial_content: head.allow().partial_content,
+        });
+        Ok(())
+    }
+
+    /// Where the request stands.
+    #[must_use]
+    pub fn send_state(&self) -> SendState {
+        match self.state.write {
+            Write::Idle => SendState::Idle,
+            Write::Preview(remaining) => SendState::Preview { remaining },
+            Write::Paused => SendState::AwaitingContinue,
+            Write::Body => SendState::Streaming,
+            Write::Done => SendState::Done,
+            Write::Abandoned => SendState::Abandoned,
+        }
+    }
+
+    /// Queues body data as one chunk and takes it off `data`. Inside a preview only so much is taken as the
+    /// preview has room for; data that is left over ends the preview, since it shows that there is more.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoBody`] when the request has no body to send now. Data offered while
+    /// [`SendState::AwaitingContinue`] is not taken and is no error.
+    pub fn send_data(&mut self, data: &mut Bytes) -> Result<(), Error> {
+        match self.state.write {
+            Write::Preview(_) | Write::Body => {}
+            Write::Paused => return Ok(()),
+            // A final answer may end the request between two calls.
+            Write::Done | Write::Abandoned if self.state.has_answer() => return Ok(()),
+            _ => return Err(Misuse::NoBody.into()),
+        }
+        let room = usize::try_from(self.state.window()).unwrap_or(usize::MAX);
+        let piece = data.split_to(room.min(data.len()));
+        self.state.sent(piece.len() as u64);
+        encode::chunk(&mut self.output, piece);
+        if !data.is_empty() {
+            self.end_preview()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the preview although the body may go on: the server decides next. For a body that has given as many
+    /// bytes as the preview takes and may have more.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoPreview`] outside a preview.
+    pub fn end_preview(&mut self) -> Result<(), Error> {
+        let end = self.state.end_preview()?;
+        self.write_end(end, &Headers::new());
+        Ok(())
+    }
+
+    /// Ends the body: with `ieof` inside the preview, else with the last chunk and the trailers.
+    ///
+    /// Trailers of a body that fits into the preview go with it. No server but c-icap is known to refuse
+    /// trailers.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoBody`] when no body is being sent.
+    pub fn finish(&mut self, trailers: &Headers) -> Result<(), Error> {
+        let end = self.state.finish()?;
+        self.write_end(end, trailers);
+        Ok(())
+    }
+
+    /// Gives up sending the body. What answer still comes can be read; the connection cannot be reused.
+    pub const fn abandon(&mut self) {
+        self.state.abandon();
+    }
+
+    fn write_end(&mut self, end: End, trailers: &Headers) {
+        match end {
+            End::Ieof => encode::last_chunk(&mut self.output, LastChunk::Ieof, trailers),
+            End::Body => encode::last_chunk(&mut self.output, LastChunk::Plain, trailers),
+            End::Preview => {
+                encode::last_chunk(&mut self.output, LastChunk::Plain, &Headers::new());
+            }
+            End::Nothing => {}
+        }
+    }
+
+    /// Whether bytes should be read: everything that has arrived is used up and more must come.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        let reading = matches!(self.state.read, Read::Head | Read::Body | Read::Trailer);
+        reading && self.failed.is_none() && self.input.is_starved()
+    }
+
+    /// Room for bytes that arrived. Its capacity is what may be read at most; it is never empty while
+    /// [`wants_input`](Self::wants_input) is true.
+    pub fn input(&mut self) -> Limit<&mut BytesMut> {
+        self.input.room(self.state.read == Read::Body)
+    }
+
+    /// Says that the server closed its side.
+    pub const fn input_closed(&mut self) {
+        self.input.close();
+    }
+
+    /// Copies `bytes` in and gives back how many were taken: [`input`](Self::input) for tests and tools.
+    pub fn feed(&mut self, bytes: &[u8]) -> usize {
+        let mut room = self.input();
+        let taken = bytes.len().min(room.remaining_mut());
+        room.put_slice(bytes.get(..taken).unwrap_or_default());
+        taken
+    }
+
+    /// Bytes to write, oldest first.
+    pub const fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// Gives back buffers that hold nothing.
+    pub fn relax(&mut self) {
+        self.input.relax();
+        self.output.relax();
+    }
+
+    /// The next event of the answer; `None` when more input is needed or nothing is awaited.
+    ///
+    /// # Errors
+    ///
+    /// What the server did wrong. After an error the same error is given again and no more events come.
+    #[must_use = "an event that is dropped is lost"]
+    pub fn poll_event(&mut self) -> Result<Option<Event>, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let event = self.next_event();
+        if let Err(error) = event {
+            self.failed = Some(error);
+        }
+        event
+    }
+
+    /// Whether the exchange is over on both sides.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.state.read == Read::Done && matches!(self.state.write, Write::Done | Write::Abandoned)
+    }
+
+    /// Whether the connection can carry another exchange.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub fn reusable(&self) -> Result<(), CloseReason> {
+        if self.failed.is_some() {
+            return Err(CloseReason::Failed);
+        }
+        if self.state.write == Write::Abandoned {
+            return Err(CloseReason::Abandoned);
+        }
+        if !self.is_complete() {
+            return Err(CloseReason::InProgress);
+        }
+        if let Some(reason) = self.close {
+            return Err(reason);
+        }
+        if !self.input.is_empty() {
+            return Err(CloseReason::Surplus);
+        }
+        if self.input.is_closed() { Err(CloseReason::PeerClosed) } else { Ok(()) }
+    }
+
+    fn next_event(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            let next = match self.state.read {
+                Read::Idle | Read::Done => return Ok(None),
+                Read::Head => self.read_head()?,
+                Read::Body => self.read_body()?,
+                Read::Trailer => self.read_trailer()?,
+                Read::End => self.end(Headers::new())?,
+            };
+            match next {
+                Next::Event(event) => return Ok(Some(event)),
+                Next::Again => {}
+                Next::Starved => return self.starved(),
+            }
+        }
+    }
+
+    fn read_head(&mut self) -> Result<Next, Error> {
+        let Self { reader, input, limits, leniency, .. } = self;
+        let Some((head, size)) = reader.read(input.buffer(), limits, leniency)? else {
+            return Ok(Next::Starved);
+        };
+        self.input.consumed(size as u64);
+        let status = head.status();
+        if status == StatusCode::CONTINUE {
+            return self.on_continue(&head);
+        }
+        if status.as_u16() < 200 {
+            return Err(PeerMisbehaved::UnknownInterim.into());
+        }
+        if status == StatusCode::NO_CONTENT && head.has_body() {
+            return Err(PeerMisbehaved::UnexpectedBody.into());
+        }
+        head.check(&self.method, &self.leniency).map_err(|kind| self.input.error(kind))?;
+        self.state.on_final(status, &self.leniency)?;
+        if head.close() {
+            self.close = Some(CloseReason::Asked);
+        } else if head.unannounced_trailer() {
+            self.close = Some(CloseReason::UnannouncedTrailer);
+        }
+        self.answer.status = Some(status);
+        // Only a message with parts can have a trailer behind them (draft-rousskov-icap-trailers section 3).
+        self.answer.icap_trailer =
+            head.has_icap_trailer() && head.parts() != crate::Encapsulated::NONE;
+        self.state.read = if head.has_body() { Read::Body } else { self.behind_body() };
+        Ok(Next::Event(Event::Response(alloc::boxed::Box::new(head))))
+    }
+
+    fn on_continue(&mut self, head: &ResponseHead) -> Result<Next, Error> {
+        if head.parts() != crate::Encapsulated::NONE {
+            return Err(PeerMisbehaved::UnexpectedBody.into());
+        }
+        let continued = self.state.on_continue(&self.leniency)?;
+        self.input.start_message();
+        match continued {
+            Continued::Ignored => Ok(Next::Again),
+            Continued::Proceed => Ok(Next::Event(Event::Continue)),
+            Continued::ProceedToEnd => {
+                self.write_end(End::Body, &Headers::new());
+                Ok(Next::Event(Event::Continue))
+            }
+        }
+    }
+
+    fn read_body(&mut self) -> Result<Next, Error> {
+        let Self { answer, input, limits, leniency, .. } = self;
+        let base = input.position();
+        let part = answer
+            .decoder
+            .decode(input.buffer(), limits, leniency)
+            .map_err(|error| error.shifted(base))?;
+        match part {
+            None => Ok(Next::Starved),
+            Some(Part::Data(data)) => Ok(Next::Event(Event::Data(data))),
+            Some(Part::End(end)) => {
+                self.input.consumed(self.answer.decoder.consumed());
+                self.answer.body_end = end;
+                self.state.read = self.behind_body();
+                Ok(Next::Again)
+            }
+        }
+    }
+
+    fn read_trailer(&mut self) -> Result<Next, Error> {
+        let Self { answer, input, limits, leniency, .. } = self;
+        match input.trailer(&mut answer.trailer_scan, limits, leniency)? {
+            None => Ok(Next::Starved),
+            Some(trailer) => {
+                if trailer.has_member("Connection", "close") {
+                    self.close = Some(CloseReason::Asked);
+                }
+                self.end(trailer)
+            }
+        }
+    }
+
+    const fn behind_body(&self) -> Read {
+        if self.answer.icap_trailer { Read::Trailer } else { Read::End }
+    }
+
+    fn end(&mut self, icap_trailer: Headers) -> Result<Next, Error> {
+        let BodyEnd { ieof, original_body, trailers } = core::mem::take(&mut self.answer.body_end);
+        let partial = self.answer.status == Some(StatusCode::PARTIAL_CONTENT);
+        if (ieof && !self.leniency.stray_ieof)
+            || (original_body.is_some() && !partial && !self.leniency.stray_ieof)
+        {
+            return Err(PeerMisbehaved::MisplacedOriginalBody.into());
+        }
+        let use_original_body = match original_body.filter(|_| partial) {
+            None => None,
+            Some(OriginalBody::From(offset)) => Some(offset),
+            Some(OriginalBody::Malformed) => {
+                return Err(self.input.error(crate::ParseErrorKind::UseOriginalBody).into());
+            }
+        };
+        self.state.finish_answer();
+        Ok(Next::Event(Event::End { trailers, icap_trailer, use_original_body }))
+    }
+
+    /// More input is needed: say where it was cut when there will be none.
+    fn starved(&mut self) -> Result<Option<Event>, Error> {
+        self.input.starve();
+        if !self.input.is_closed() {
+            return Ok(None);
+        }
+        Err(Error::Closed(match self.state.read {
+            Read::Body | Read::Trailer | Read::End => Truncated::InBody,
+            _ if !self.input.is_empty() => Truncated::InHead,
+            _ if self.state.awaits_preview_answer() => Truncated::InPreview,
+            _ => Truncated::BeforeHead,
+        }))
+    }
+}
+
+/// What one step of reading came to.
+enum Next {
+    Event(Event),
+    Again,
+    Starved,
+}

@@ -1,0 +1,256 @@
+//! The `Encapsulated` list: which parts a message has and where they start.
+
+use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::wire::class;
+use crate::{Leniency, Limits, Method, StatusCode};
+
+/// A part of an ICAP message (RFC 3507 section 4.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Entity {
+    /// `req-hdr`: the head of an HTTP request.
+    ReqHdr,
+    /// `res-hdr`: the head of an HTTP response.
+    ResHdr,
+    /// `req-body`: the body of an HTTP request.
+    ReqBody,
+    /// `res-body`: the body of an HTTP response.
+    ResBody,
+    /// `opt-body`: the body of an OPTIONS message.
+    OptBody,
+    /// `null-body`: no body; the offset tells where the header sections end.
+    NullBody,
+}
+
+impl Entity {
+    const ALL: [Self; 6] =
+        [Self::ReqHdr, Self::ResHdr, Self::ReqBody, Self::ResBody, Self::OptBody, Self::NullBody];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReqHdr => "req-hdr",
+            Self::ResHdr => "res-hdr",
+            Self::ReqBody => "req-body",
+            Self::ResBody => "res-body",
+            Self::OptBody => "opt-body",
+            Self::NullBody => "null-body",
+        }
+    }
+
+    const fn is_header(self) -> bool {
+        matches!(self, Self::ReqHdr | Self::ResHdr)
+    }
+
+    fn from_wire(name: &[u8], any_case: bool) -> Option<Self> {
+        Self::ALL.into_iter().find(|entity| {
+            let known = entity.as_str().as_bytes();
+            if any_case { known.eq_ignore_ascii_case(name) } else { known == name }
+        })
+    }
+}
+
+/// A well-formed `Encapsulated` list: header sections in wire order, then one body or `null-body`.
+///
+/// ```text
+/// Encapsulated: req-hdr=0, res-hdr=137, res-body=296
+/// ```
+///
+/// Order, offsets from 0 upwards and the single body at the end hold for every value of this type; whether a
+/// message may carry the list is decided by [`fits_request`](Self::fits_request) and
+/// [`fits_response`](Self::fits_response).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encapsulated {
+    req_hdr: Option<usize>,
+    res_hdr: Option<usize>,
+    body: Entity,
+}
+
+impl Encapsulated {
+    /// `null-body=0`: the same as no message body at all (erratum e1).
+    pub const NONE: Self = Self { req_hdr: None, res_hdr: None, body: Entity::NullBody };
+
+    /// A list from the lengths of its header sections. `body` must be a body entity or `null-body`.
+    pub(crate) const fn new(req_hdr: Option<usize>, res_hdr: Option<usize>, body: Entity) -> Self {
+        Self { req_hdr, res_hdr, body }
+    }
+
+    /// Parses the value of the field. Offsets count from the start of the value.
+    ///
+    /// # Errors
+    ///
+    /// Unknown entities, offsets that are no plain decimal numbers, do not start at 0 or do not increase,
+    /// entities out of order or behind the body, and header sections beyond
+    /// [`Limits::encapsulated_bytes`].
+    pub fn parse(value: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, ParseError> {
+        let mut list = ListParser::default();
+        let mut rest = value;
+        loop {
+            let at = value.len().saturating_sub(rest.len());
+            let (member, more) = match memchr::memchr(b',', rest) {
+                Some(comma) => {
+                    let (member, more) = rest.split_at_checked(comma).unwrap_or((rest, b""));
+                    (member, more.get(1..))
+                }
+                None => (rest, None),
+            };
+            list.member(class::trim(member), limits, leniency)
+                .map_err(|kind| ParseError::new(kind, at))?;
+            match more {
+                Some(more) => rest = more,
+                None => break,
+            }
+        }
+        list.finish().map_err(|kind| ParseError::new(kind, value.len()))
+    }
+
+    /// The entities with their offsets, in wire order.
+    pub fn entries(&self) -> impl Iterator<Item = (Entity, usize)> + use<> {
+        let request = self.req_hdr.map(|_| (Entity::ReqHdr, 0));
+        let response = self.res_hdr.map(|_| (Entity::ResHdr, self.req_hdr.unwrap_or(0)));
+        [request, response, Some((self.body, self.header_bytes()))].into_iter().flatten()
+    }
+
+    /// Bytes of all header sections together: the last offset (RFC 3507 section 4.4.1).
+    #[must_use]
+    pub fn header_bytes(&self) -> usize {
+        self.req_hdr.unwrap_or(0).saturating_add(self.res_hdr.unwrap_or(0))
+    }
+
+    /// Bytes of the request head.
+    #[must_use]
+    pub const fn req_hdr(&self) -> Option<usize> {
+        self.req_hdr
+    }
+
+    /// Bytes of the response head.
+    #[must_use]
+    pub const fn res_hdr(&self) -> Option<usize> {
+        self.res_hdr
+    }
+
+    /// The last entity: a body or [`Entity::NullBody`].
+    #[must_use]
+    pub const fn body(&self) -> Entity {
+        self.body
+    }
+
+    /// Whether a chunked body follows the header sections.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.body != Entity::NullBody
+    }
+
+    /// Whether a request of this method may have these parts (RFC 3507 section 4.4.1, errata e1 and e4).
+    ///
+    /// REQMOD has at least one part of a request and nothing else; RESPMOD at least one part of a response and
+    /// no request body; OPTIONS no more than an `opt-body`; other methods nothing.
+    #[must_use]
+    pub fn fits_request(&self, method: &Method) -> bool {
+        match (method, self.req_hdr.is_some(), self.res_hdr.is_some(), self.body) {
+            (Method::Reqmod, _, false, Entity::ReqBody)
+            | (Method::Reqmod, true, false, Entity::NullBody)
+            | (Method::Respmod, _, _, Entity::ResBody)
+            | (Method::Respmod, _, true, Entity::NullBody)
+            | (Method::Options, false, false, Entity::OptBody) => true,
+            (Method::Options | Method::Extension(_), _, _, _) => *self == Self::NONE,
+            _ => false,
+        }
+    }
+
+    /// Whether an answer with this status to a request of this method may have these parts.
+    ///
+    /// A 200, 201 or 206 to REQMOD carries parts of one request or of one response, to RESPMOD parts of a
+    /// response. 100 and 204 carry nothing. Errors may carry anything a 200 may, or nothing (erratum e1).
+    #[must_use]
+    pub fn fits_response(&self, method: &Method, status: StatusCode) -> bool {
+        if *self == Self::NONE {
+            let adapts = matches!(method, Method::Reqmod | Method::Respmod);
+            return !(adapts && matches!(status.as_u16(), 200 | 201 | 206));
+        }
+        if matches!(status, StatusCode::CONTINUE | StatusCode::NO_CONTENT) {
+            return false;
+        }
+        let response_part = match (self.req_hdr, self.res_hdr.is_some(), self.body) {
+            (None, _, Entity::ResBody) | (None, true, Entity::NullBody) => true,
+            (_, false, Entity::ReqBody) | (Some(_), false, Entity::NullBody) => false,
+            (None, false, Entity::OptBody) => return *method == Method::Options,
+            _ => return false,
+        };
+        match method {
+            Method::Reqmod => true,
+            Method::Respmod => response_part,
+            _ => false,
+        }
+    }
+}
+
+impl core::fmt::Display for Encapsulated {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, (entity, offset)) in self.entries().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{}={offset}", entity.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the members one by one and holds them to order and offsets.
+#[derive(Default)]
+struct ListParser {
+    /// The header section that is open: its end is the next offset.
+    open: Option<(Entity, usize)>,
+    req_hdr: Option<usize>,
+    res_hdr: Option<usize>,
+    body: Option<Entity>,
+    empty: usize,
+}
+
+impl ListParser {
+    fn member(&mut self, member: &[u8], limits: &Limits, leniency: &Leniency) -> Result<(), Kind> {
+        if member.is_empty() {
+            self.empty = self.empty.saturating_add(1);
+            return if self.empty > limits.empty_list_members { Err(Kind::List) } else { Ok(()) };
+        }
+        let equals = memchr::memchr(b'=', member).ok_or(Kind::Encapsulated)?;
+        let (name, offset) = member.split_at_checked(equals).ok_or(Kind::Encapsulated)?;
+        let offset = offset.get(1..).and_then(class::decimal).ok_or(Kind::Encapsulated)?;
+        if offset > limits.encapsulated_bytes as u64 {
+            return Err(Kind::EncapsulatedTooLong);
+        }
+        let offset = usize::try_from(offset).map_err(|_| Kind::EncapsulatedTooLong)?;
+        let entity = Entity::from_wire(name, leniency.entity_case).ok_or(Kind::UnknownEntity)?;
+        self.close_section(entity, offset)?;
+        if entity.is_header() {
+            self.open = Some((entity, offset));
+        } else {
+            self.body = Some(entity);
+        }
+        Ok(())
+    }
+
+    /// `entity` starts at `offset`, which is where the section before it ends.
+    fn close_section(&mut self, entity: Entity, offset: usize) -> Result<(), Kind> {
+        if self.body.is_some() {
+            return Err(Kind::EntityOrder);
+        }
+        let Some((section, start)) = self.open.take() else {
+            return if offset == 0 { Ok(()) } else { Err(Kind::EntityOffset) };
+        };
+        if entity <= section {
+            return Err(Kind::EntityOrder);
+        }
+        // A header section holds at least its empty line, so equal offsets are as wrong as falling ones.
+        let length = offset.checked_sub(start).filter(|length| *length > 0);
+        let slot = if section == Entity::ReqHdr { &mut self.req_hdr } else { &mut self.res_hdr };
+        *slot = Some(length.ok_or(Kind::EntityOffset)?);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Encapsulated, Kind> {
+        // A list without a body entity does not say where its last section ends.
+        let body = self.body.ok_or(Kind::Encapsulated)?;
+        Ok(Encapsulated::new(self.req_hdr, self.res_hdr, body))
+    }
+}

@@ -1,0 +1,287 @@
+//! Header and trailer fields, kept as the bytes they are.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use memchr::memchr;
+
+use crate::error::ParseError;
+use crate::wire::class;
+use crate::wire::head::{Cursor, Fields};
+use crate::{Leniency, Limits};
+
+/// Field lines of an ICAP head, an encapsulated HTTP head or a trailer section.
+///
+/// The lines stay the bytes that arrived: order, case, duplicates, folds and bytes beyond ASCII survive, and
+/// what nobody edits is forwarded unchanged. Names are compared without ASCII case. A look-up walks the lines;
+/// there is no index to build, to allocate or to keep in step.
+///
+/// Every value of this type is valid: names are tokens, values hold no CR, LF (but in a fold) or NUL.
+///
+/// ```
+/// use icap_proto::Headers;
+///
+/// let mut headers = Headers::new();
+/// headers.append("X-Client-IP", "10.1.2.3")?;
+/// assert_eq!(headers.get("x-client-ip"), Some(&b"10.1.2.3"[..]));
+/// assert_eq!(headers.as_bytes(), b"X-Client-IP: 10.1.2.3\r\n");
+/// assert!(headers.append("X-Bad", "a\r\nX-Forged: yes").is_err());
+/// # Ok::<(), icap_proto::InvalidHeader>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Zero or more field lines, each with its CRLF, without the empty line behind them.
+    lines: Bytes,
+}
+
+impl Headers {
+    /// No fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { lines: Bytes::new() }
+    }
+
+    /// Fields from names and values.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when a name is no token or a value holds a control character.
+    pub fn from_pairs<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, InvalidHeader>
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        let mut lines = Vec::new();
+        for (name, value) in pairs {
+            write_line(&mut lines, name.as_ref(), value.as_ref())?;
+        }
+        Ok(Self { lines: lines.into() })
+    }
+
+    /// Parses field lines and the empty line behind them.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar of RFC 9112 section 5, or a limit.
+    pub fn parse(block: Bytes, limits: &Limits, leniency: &Leniency) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(Cursor::new(&block), limits, leniency);
+        while fields.next()?.is_some() {}
+        let end = fields.cursor.at();
+        Ok(Self::from_lines(block.slice(..end.saturating_sub(2))))
+    }
+
+    /// Lines that the head parser has checked.
+    pub(crate) const fn from_lines(lines: Bytes) -> Self {
+        Self { lines }
+    }
+
+    /// The first value of this name, without the whitespace around it. A folded value comes with its folds;
+    /// see [`unfold`].
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// Every value of this name, in wire order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.iter()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
+    }
+
+    /// All fields in wire order, names in wire case.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + '_ {
+        Lines { rest: &self.lines }
+    }
+
+    /// Adds a field behind the others.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when the name is no token or the value holds a control character. Nothing is changed.
+    pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
+        let mut lines = Vec::with_capacity(
+            self.lines
+                .len()
+                .saturating_add(name.len())
+                .saturating_add(value.as_ref().len())
+                .saturating_add(4),
+        );
+        lines.extend_from_slice(&self.lines);
+        write_line(&mut lines, name, value.as_ref())?;
+        self.lines = lines.into();
+        Ok(())
+    }
+
+    /// Gives the field this value and removes further fields of the name. The other lines stay as they are; the
+    /// new line stands where the first of the name stood, or last.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
+        let mut lines = Vec::with_capacity(self.lines.len());
+        let mut written = false;
+        for field in self.iter() {
+            if !field.name.eq_ignore_ascii_case(name) {
+                lines.extend_from_slice(field.line);
+            } else if !written {
+                write_line(&mut lines, name, value.as_ref())?;
+                written = true;
+            }
+        }
+        if !written {
+            write_line(&mut lines, name, value.as_ref())?;
+        }
+        self.lines = lines.into();
+        Ok(())
+    }
+
+    /// Removes every field of this name and says how many there were. The other lines stay byte for byte.
+    pub fn remove(&mut self, name: &str) -> usize {
+        let mut removed = 0usize;
+        let mut lines = Vec::with_capacity(self.lines.len());
+        for field in self.iter() {
+            if field.name.eq_ignore_ascii_case(name) {
+                removed = removed.saturating_add(1);
+            } else {
+                lines.extend_from_slice(field.line);
+            }
+        }
+        if removed > 0 {
+            self.lines = lines.into();
+        }
+        removed
+    }
+
+    /// Whether a comma list of this name has the member, compared without case (`Connection: close`).
+    #[must_use]
+    pub fn has_member(&self, name: &str, member: &str) -> bool {
+        self.get_all(name)
+            .flat_map(class::list)
+            .any(|found| found.eq_ignore_ascii_case(member.as_bytes()))
+    }
+
+    /// The field lines as they stand on the wire, without the empty line.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// Whether there is no field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+/// Shows names and values, but not those that hold credentials.
+impl core::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut map = f.debug_map();
+        for field in self.iter() {
+            if is_secret(field.name) {
+                map.entry(&field.name, &"[redacted]");
+            } else {
+                map.entry(&field.name, &alloc::string::String::from_utf8_lossy(field.value));
+            }
+        }
+        map.finish()
+    }
+}
+
+/// One field of [`Headers`].
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Field<'a> {
+    /// The name in wire case.
+    pub name: &'a str,
+    /// The value without the whitespace around it; a folded value with its folds.
+    pub value: &'a [u8],
+    /// The whole line or lines with the CRLF at the end.
+    pub line: &'a [u8],
+}
+
+/// Replaces each fold by one space (RFC 9112 section 5.2). Values without folds are given back as they are.
+///
+/// ```
+/// assert_eq!(icap_proto::unfold(b"1\r\n\tfile.doc\r\n\tEICAR").as_ref(), b"1 file.doc EICAR");
+/// ```
+#[must_use]
+pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'\n', value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    let mut unfolded = Vec::with_capacity(value.len());
+    for part in value.split(|&b| b == b'\n') {
+        let part = class::trim(part.strip_suffix(b"\r").unwrap_or(part));
+        if !unfolded.is_empty() && !part.is_empty() {
+            unfolded.push(b' ');
+        }
+        unfolded.extend_from_slice(part);
+    }
+    Cow::Owned(unfolded)
+}
+
+/// A name or value that cannot stand in a field line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidHeader {
+    /// The name is no token (RFC 9110 section 5.1).
+    #[error("invalid field name")]
+    Name,
+    /// The value holds CR, LF, NUL or another control character (RFC 9110 section 5.5).
+    #[error("invalid byte in field value")]
+    Value,
+    /// A field that the encoder writes itself, such as `Encapsulated`.
+    #[error("field is written by the encoder")]
+    Reserved,
+}
+
+fn write_line(lines: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
+    if !class::is_token(name.as_bytes()) {
+        return Err(InvalidHeader::Name);
+    }
+    if !class::is_value(value) {
+        return Err(InvalidHeader::Value);
+    }
+    lines.extend_from_slice(name.as_bytes());
+    lines.extend_from_slice(b": ");
+    lines.extend_from_slice(class::trim(value));
+    lines.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+fn is_secret(name: &str) -> bool {
+    ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"]
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// Cuts valid lines into fields.
+#[derive(Debug)]
+struct Lines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let colon = memchr(b':', self.rest)?;
+        let mut end = 0usize;
+        loop {
+            let more = memchr(b'\n', self.rest.get(end..)?)?;
+            end = end.saturating_add(more).saturating_add(1);
+            if !matches!(self.rest.get(end), Some(b' ' | b'\t')) {
+                break;
+            }
+        }
+        let (line, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        let name = core::str::from_utf8(line.get(..colon)?).ok()?;
+        let value = line.get(colon.saturating_add(1)..)?.strip_suffix(b"\r\n")?;
+        Some(Field { name, value: class::trim(value), line })
+    }
+}

@@ -1,0 +1,215 @@
+//! Encapsulated HTTP heads, kept verbatim.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::error::{ParseError, ParseErrorKind};
+use crate::headers::{Headers, InvalidHeader};
+use crate::wire::class;
+use crate::wire::head::{HttpKind, http_head};
+use crate::{Leniency, Limits};
+
+/// An HTTP request or response head as it stands in an ICAP message: start line, fields and empty line.
+///
+/// The bytes are kept as they arrived, so a message that nobody edits is forwarded byte for byte. HTTP/2 and
+/// HTTP/3 messages are written as HTTP/1.1 text.
+///
+/// ```
+/// use icap_proto::HttpHead;
+///
+/// let mut head = HttpHead::response(200, "OK", [("Content-Type", "text/plain")])?;
+/// head.edit(|headers| headers.append("X-Scanned", "yes"))?;
+/// assert_eq!(head.status(), Some(200));
+/// assert_eq!(head.as_bytes(), b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Scanned: yes\r\n\r\n");
+/// # Ok::<(), icap_proto::InvalidHeader>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpHead {
+    raw: Bytes,
+    headers: Headers,
+    kind: HttpKind,
+}
+
+impl HttpHead {
+    /// A request head `METHOD target HTTP/1.1`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when the method or a field name is no token, or the target or a value holds a blank or
+    /// control character.
+    pub fn request<N, V>(
+        method: &str,
+        target: &str,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, InvalidHeader>
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        if !class::is_token(method.as_bytes()) {
+            return Err(InvalidHeader::Name);
+        }
+        if target.is_empty() || class::target_len(target.as_bytes()) != target.len() {
+            return Err(InvalidHeader::Value);
+        }
+        let headers = Headers::from_pairs(fields)?;
+        Ok(Self::assemble(
+            &[method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"],
+            &headers,
+            HttpKind::Request,
+        ))
+    }
+
+    /// A response head `HTTP/1.1 status reason`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when the status has not three digits, the reason or a value holds a control character,
+    /// or a field name is no token.
+    pub fn response<N, V>(
+        status: u16,
+        reason: &str,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, InvalidHeader>
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        let status = crate::StatusCode::new(status).ok_or(InvalidHeader::Value)?;
+        if !class::is_value(reason.as_bytes()) {
+            return Err(InvalidHeader::Value);
+        }
+        let headers = Headers::from_pairs(fields)?;
+        Ok(Self::assemble(
+            &[b"HTTP/1.1 ", &status.digits(), b" ", reason.as_bytes(), b"\r\n"],
+            &headers,
+            HttpKind::Response,
+        ))
+    }
+
+    /// Parses a whole request head with its empty line at the end.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar, a second empty line, or a limit.
+    pub fn parse_request(
+        raw: Bytes,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        Self::parse(raw, HttpKind::Request, limits, leniency)
+    }
+
+    /// Parses a whole response head with its empty line at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse_request`](Self::parse_request).
+    pub fn parse_response(
+        raw: Bytes,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        Self::parse(raw, HttpKind::Response, limits, leniency)
+    }
+
+    pub(crate) fn parse(
+        raw: Bytes,
+        kind: HttpKind,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        if raw.len() > limits.encapsulated_bytes {
+            return Err(ParseError::new(
+                ParseErrorKind::EncapsulatedTooLong,
+                limits.encapsulated_bytes,
+            ));
+        }
+        let start_line = http_head(&raw, kind, limits, leniency)?;
+        let headers = Headers::from_lines(raw.slice(start_line..raw.len().saturating_sub(2)));
+        Ok(Self { raw, headers, kind })
+    }
+
+    /// The whole head with its empty line, as it goes on the wire.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// The start line without its CRLF.
+    #[must_use]
+    pub fn start_line(&self) -> &[u8] {
+        let end = memchr::memchr(b'\r', &self.raw).unwrap_or(self.raw.len());
+        self.raw.get(..end).unwrap_or_default()
+    }
+
+    /// The fields.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Changes the fields; lines that the closure leaves alone stay byte for byte.
+    pub fn edit<T>(&mut self, change: impl FnOnce(&mut Headers) -> T) -> T {
+        let result = change(&mut self.headers);
+        *self = Self::assemble(&[self.start_line(), b"\r\n"], &self.headers, self.kind);
+        result
+    }
+
+    /// Whether this is the head of a request.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        self.kind == HttpKind::Request
+    }
+
+    /// The method of a request head.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        self.part(HttpKind::Request, 0)
+    }
+
+    /// The target of a request head, `None` also when it is not UTF-8.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.part(HttpKind::Request, 1)
+    }
+
+    /// The status of a response head.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        let status = class::decimal(self.part(HttpKind::Response, 1)?.as_bytes())?;
+        u16::try_from(status).ok()
+    }
+
+    fn part(&self, kind: HttpKind, index: usize) -> Option<&str> {
+        if self.kind != kind {
+            return None;
+        }
+        let part = self.start_line().split(|&b| b == b' ').nth(index)?;
+        core::str::from_utf8(part).ok()
+    }
+
+    fn assemble(start_line: &[&[u8]], headers: &Headers, kind: HttpKind) -> Self {
+        let mut raw = Vec::with_capacity(headers.as_bytes().len().saturating_add(128));
+        for part in start_line {
+            raw.extend_from_slice(part);
+        }
+        let fields = raw.len();
+        raw.extend_from_slice(headers.as_bytes());
+        let end = raw.len();
+        raw.extend_from_slice(b"\r\n");
+        let raw = Bytes::from(raw);
+        let headers = Headers::from_lines(raw.slice(fields..end));
+        Self { raw, headers, kind }
+    }
+}
+
+impl core::fmt::Debug for HttpHead {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HttpHead")
+            .field("start_line", &alloc::string::String::from_utf8_lossy(self.start_line()))
+            .field("headers", &self.headers)
+            .finish()
+    }
+}

@@ -1,0 +1,64 @@
+//! `ISTag`: the state of a service.
+
+use bytes::Bytes;
+
+use crate::wire::class;
+use crate::{Leniency, headers::InvalidHeader};
+
+/// The tag of a service state (RFC 3507 section 4.7): a quoted string of at most 32 octets. When it changes,
+/// everything cached from the service is out of date. Compared without the quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IsTag(Bytes);
+
+impl IsTag {
+    /// Octets between the quotes that the RFC allows.
+    pub const MAX_LEN: usize = 32;
+    /// Octets that a lenient parser takes.
+    const MAX_LOOSE_LEN: usize = 256;
+
+    /// A tag from the text between the quotes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader::Value`] when it is empty, longer than 32 octets, or holds a quote, a backslash or a
+    /// control character.
+    pub fn new(tag: &str) -> Result<Self, InvalidHeader> {
+        let fits = !tag.is_empty() && tag.len() <= Self::MAX_LEN;
+        if fits && Self::is_plain(tag.as_bytes()) {
+            Ok(Self(Bytes::copy_from_slice(tag.as_bytes())))
+        } else {
+            Err(InvalidHeader::Value)
+        }
+    }
+
+    /// Parses the value of the field. Without quotes or beyond 32 octets only with
+    /// [`Leniency::loose_istag`].
+    #[must_use]
+    pub fn parse(value: &[u8], leniency: &Leniency) -> Option<Self> {
+        let quoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        let (tag, limit) = match (quoted, leniency.loose_istag) {
+            (Some(tag), false) => (tag, Self::MAX_LEN),
+            (None, false) => return None,
+            (quoted, true) => (quoted.unwrap_or(value), Self::MAX_LOOSE_LEN),
+        };
+        let fits = !tag.is_empty() && tag.len() <= limit && Self::is_plain(tag);
+        fits.then(|| Self(Bytes::copy_from_slice(tag)))
+    }
+
+    /// The tag without its quotes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn is_plain(tag: &[u8]) -> bool {
+        class::is_value(tag) && !tag.iter().any(|b| matches!(b, b'"' | b'\\' | b'\t'))
+    }
+}
+
+/// The tag with its quotes, as it stands on the wire.
+impl core::fmt::Display for IsTag {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "\"{}\"", alloc::string::String::from_utf8_lossy(&self.0))
+    }
+}

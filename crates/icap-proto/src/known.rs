@@ -1,0 +1,145 @@
+//! The fields of an ICAP head that decide how the message is read, picked up while the head is parsed.
+
+use crate::allow::Allow;
+use crate::encapsulated::Encapsulated;
+use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::istag::IsTag;
+use crate::wire::class;
+use crate::wire::head::{FieldLine, Fields};
+use crate::{Leniency, Limits};
+
+/// Fields that the encoder writes from typed values; they are left out when other fields are copied.
+pub(crate) const WRITTEN_BY_ENCODER: [&str; 8] = [
+    "Encapsulated",
+    "Preview",
+    "Allow",
+    "Connection",
+    "Trailer",
+    "Transfer-Encoding",
+    "Content-Length",
+    "Keep-Alive",
+];
+
+/// What the fields of one head say about its framing.
+#[derive(Debug, Default)]
+pub(crate) struct Known<'a> {
+    pub(crate) encapsulated: Option<Encapsulated>,
+    /// A malformed number is an error in a request and as good as absent in an answer.
+    pub(crate) preview: Option<Result<u64, ParseError>>,
+    pub(crate) allow: Allow,
+    pub(crate) close: bool,
+    pub(crate) trailer: bool,
+    pub(crate) host: Option<&'a [u8]>,
+    pub(crate) istag: Option<&'a [u8]>,
+}
+
+impl<'a> Known<'a> {
+    /// Reads all field lines of a head.
+    pub(crate) fn collect(
+        fields: &mut Fields<'a>,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        let mut known = Self::default();
+        while let Some(line) = fields.next()? {
+            let (name, value) = (fields.name(&line), fields.value(&line));
+            if let Some(field) = Framing::from_name(name) {
+                if line.folded {
+                    return Err(ParseError::new(Kind::Fold, line.value.start));
+                }
+                known.take(field, value, &line, limits, leniency)?;
+            }
+        }
+        Ok(known)
+    }
+
+    fn take(
+        &mut self,
+        field: Framing,
+        value: &'a [u8],
+        line: &FieldLine,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<(), ParseError> {
+        let fail = |kind| ParseError::new(kind, line.name.start);
+        match field {
+            Framing::Encapsulated => {
+                if self.encapsulated.is_some() {
+                    return Err(fail(Kind::DuplicateField));
+                }
+                let list = Encapsulated::parse(value, limits, leniency)
+                    .map_err(|error| error.shifted(line.value.start as u64))?;
+                self.encapsulated = Some(list);
+            }
+            Framing::Preview => {
+                if self.preview.is_some() {
+                    return Err(fail(Kind::DuplicateField));
+                }
+                self.preview = Some(class::decimal(value).ok_or_else(|| fail(Kind::Preview)));
+            }
+            Framing::Allow => self.allow.add(value, limits).map_err(fail)?,
+            Framing::Connection => {
+                self.close |=
+                    class::list(value).any(|member| member.eq_ignore_ascii_case(b"close"));
+            }
+            Framing::Trailer => self.trailer = true,
+            Framing::Host => once(&mut self.host, value).map_err(fail)?,
+            Framing::IsTag => {
+                if IsTag::parse(value, leniency).is_none() {
+                    return Err(fail(Kind::IsTag));
+                }
+                once(&mut self.istag, value).map_err(fail)?;
+            }
+            Framing::Http => {
+                if !leniency.http_framing_fields {
+                    return Err(fail(Kind::ForbiddenField));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes a field that may stand again only with the same value.
+fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8]) -> Result<(), Kind> {
+    match slot {
+        Some(first) if *first != value => Err(Kind::DuplicateField),
+        _ => {
+            *slot = Some(value);
+            Ok(())
+        }
+    }
+}
+
+/// The fields by what they do to framing.
+#[derive(Debug, Clone, Copy)]
+enum Framing {
+    Encapsulated,
+    Preview,
+    Allow,
+    Connection,
+    Trailer,
+    Host,
+    IsTag,
+    /// `Transfer-Encoding`, `Content-Length`: they frame HTTP, never ICAP.
+    Http,
+}
+
+impl Framing {
+    /// Length first: most fields are none of these, and a length is quicker to compare than a name.
+    fn from_name(name: &[u8]) -> Option<Self> {
+        let (known, field): (&[u8], _) = match name.len() {
+            4 => (b"host", Self::Host),
+            5 if name.first().is_some_and(|b| b | 0x20 == b'i') => (b"istag", Self::IsTag),
+            5 => (b"allow", Self::Allow),
+            7 if name.first().is_some_and(|b| b | 0x20 == b'p') => (b"preview", Self::Preview),
+            7 => (b"trailer", Self::Trailer),
+            10 => (b"connection", Self::Connection),
+            12 => (b"encapsulated", Self::Encapsulated),
+            14 => (b"content-length", Self::Http),
+            17 => (b"transfer-encoding", Self::Http),
+            _ => return None,
+        };
+        name.eq_ignore_ascii_case(known).then_some(field)
+    }
+}

@@ -1,0 +1,71 @@
+//! ICAP (RFC 3507) without I/O.
+//!
+//! ICAP hands an HTTP message to another server, which answers "unchanged", "changed to this" or "here is what
+//! the user gets instead". This crate reads and writes that protocol and keeps the dialogue in order; it opens
+//! no socket, reads no clock and spawns no task, so it runs under any runtime, in a fuzzer or in a test.
+//!
+//! ```text
+//!   your socket                     icap-proto                            your code
+//!  ───────────── input()  ──► ┌─────────────────────┐ ──► poll_event()  ──────────────►
+//!     bytes                   │ client::Connection  │      heads, data, ends
+//!  ◄──────────── output() ─── │ server::Connection  │ ◄── start, respond, send_data ────
+//!                             ├─────────────────────┤
+//!                             │ RequestHead,        │  values: what a head says
+//!                             │ ResponseHead, …     │
+//!                             ├─────────────────────┤
+//!                             │ wire                │  scan, parse, chunks
+//!                             └─────────────────────┘
+//! ```
+//!
+//! Three layers, each of use alone: [`wire`] finds heads and chunks in bytes, the values here are what a head
+//! says, [`client::Connection`] and [`server::Connection`] are the dialogue. What a peer can make grow has a
+//! bound in [`Limits`]; which deviations are taken is said by [`Leniency`].
+//!
+//! The crate is `no_std` with `alloc`; the `std` feature (default) only speeds up its dependencies.
+
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod allow;
+pub mod client;
+mod encapsulated;
+mod error;
+mod headers;
+mod http_head;
+mod input;
+mod istag;
+mod known;
+mod leniency;
+mod limits;
+mod method;
+mod options;
+mod output;
+mod reader;
+mod request;
+mod response;
+pub mod server;
+mod status;
+mod uri;
+pub mod wire;
+
+pub use allow::Allow;
+pub use encapsulated::{Encapsulated, Entity};
+pub use error::{
+    CloseReason, Error, Misuse, ParseError, ParseErrorKind, PeerMisbehaved, Truncated,
+};
+pub use headers::{Field, Headers, InvalidHeader, unfold};
+pub use http_head::HttpHead;
+pub use istag::IsTag;
+pub use leniency::Leniency;
+pub use limits::Limits;
+pub use method::{ExtensionMethod, Method};
+pub use options::ServiceOptions;
+pub use output::Output;
+pub use request::{RequestBuilder, RequestHead};
+pub use response::{ResponseBuilder, ResponseHead};
+pub use status::StatusCode;
+pub use uri::ServiceUri;

@@ -1,0 +1,437 @@
+//! Request heads.
+
+use core::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::allow::Allow;
+use crate::encapsulated::{Encapsulated, Entity};
+use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
+use crate::headers::{Headers, InvalidHeader};
+use crate::http_head::HttpHead;
+use crate::known::{Known, WRITTEN_BY_ENCODER};
+use crate::method::Method;
+use crate::reader::{Head, HeadReader, Sections};
+use crate::uri::{ServiceUri, UriParts};
+use crate::wire::head::{self, Cursor, Fields};
+use crate::wire::{class, encode};
+use crate::{Leniency, Limits};
+
+/// Everything of a request in front of its body: ICAP head and encapsulated HTTP heads.
+///
+/// Values come from the parser or from a [builder](Self::builder); both hold the rules of RFC 3507
+/// section 4.4.1, so every value can be written to the wire.
+///
+/// ```
+/// use icap_proto::{HttpHead, RequestHead};
+///
+/// let page = HttpHead::response(200, "OK", [("Content-Type", "text/html")])?;
+/// let head = RequestHead::respmod("icap://av.local/respmod".parse()?)
+///     .http_response(page)
+///     .body(true)
+///     .preview(1024)
+///     .allow_no_content()
+///     .build()?;
+/// assert_eq!(head.encapsulated().to_string(), "res-hdr=0, res-body=44");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    method: Method,
+    uri: ServiceUri,
+    headers: Headers,
+    allow: Allow,
+    preview: Option<u64>,
+    close: bool,
+    trailer: bool,
+    encapsulated: Encapsulated,
+    http_request: Option<HttpHead>,
+    http_response: Option<HttpHead>,
+}
+
+impl RequestHead {
+    /// Starts a request of any method.
+    pub fn builder(method: Method, uri: ServiceUri) -> RequestBuilder {
+        RequestBuilder { head: Self::new(method, uri), body: false }
+    }
+
+    /// Starts a REQMOD request (RFC 3507 section 4.8).
+    pub fn reqmod(uri: ServiceUri) -> RequestBuilder {
+        Self::builder(Method::Reqmod, uri)
+    }
+
+    /// Starts a RESPMOD request (RFC 3507 section 4.9).
+    pub fn respmod(uri: ServiceUri) -> RequestBuilder {
+        Self::builder(Method::Respmod, uri)
+    }
+
+    /// Starts an OPTIONS request (RFC 3507 section 4.10). It never has a body.
+    pub fn options(uri: ServiceUri) -> RequestBuilder {
+        Self::builder(Method::Options, uri)
+    }
+
+    /// Parses a head at the start of `message`: the head and its length, `None` when it is not all there.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar, the rules of `Encapsulated`, or a limit.
+    pub fn parse(
+        message: &[u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<(Self, usize)>, ParseError> {
+        HeadReader::new().read(&mut BytesMut::from(message), limits, leniency)
+    }
+
+    fn new(method: Method, uri: ServiceUri) -> Self {
+        Self {
+            method,
+            uri,
+            headers: Headers::new(),
+            allow: Allow::default(),
+            preview: None,
+            close: false,
+            trailer: false,
+            encapsulated: Encapsulated::NONE,
+            http_request: None,
+            http_response: None,
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The service that is asked.
+    #[must_use]
+    pub const fn uri(&self) -> &ServiceUri {
+        &self.uri
+    }
+
+    /// The fields of the ICAP head, framing fields included when the head was parsed.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// What the client takes besides a 200.
+    #[must_use]
+    pub const fn allow(&self) -> Allow {
+        self.allow
+    }
+
+    /// The number of body bytes announced as preview (RFC 3507 section 4.5).
+    #[must_use]
+    pub const fn preview(&self) -> Option<u64> {
+        self.preview
+    }
+
+    /// Whether the client said `Connection: close`.
+    #[must_use]
+    pub const fn close(&self) -> bool {
+        self.close
+    }
+
+    /// Whether an ICAP trailer follows the body: `Trailer` and `Allow: trailers` in one head.
+    #[must_use]
+    pub const fn has_icap_trailer(&self) -> bool {
+        self.trailer && self.allow.trailers
+    }
+
+    pub(crate) const fn unannounced_trailer(&self) -> bool {
+        self.trailer && !self.allow.trailers
+    }
+
+    /// The parts of the message.
+    #[must_use]
+    pub const fn encapsulated(&self) -> &Encapsulated {
+        &self.encapsulated
+    }
+
+    /// Whether a chunked body follows.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.encapsulated.has_body()
+    }
+
+    /// The encapsulated HTTP request head.
+    #[must_use]
+    pub const fn http_request(&self) -> Option<&HttpHead> {
+        self.http_request.as_ref()
+    }
+
+    /// The encapsulated HTTP response head.
+    #[must_use]
+    pub const fn http_response(&self) -> Option<&HttpHead> {
+        self.http_response.as_ref()
+    }
+
+    /// The head of the message that is to be adapted: the request in REQMOD, the response in RESPMOD.
+    #[must_use]
+    pub const fn adapted_head(&self) -> Option<&HttpHead> {
+        match self.method {
+            Method::Respmod => self.http_response.as_ref(),
+            _ => self.http_request.as_ref(),
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.reserve(self.encapsulated.header_bytes().saturating_add(512));
+        out.extend_from_slice(self.method.as_str().as_bytes());
+        out.extend_from_slice(b" ");
+        encode_uri(out, &self.uri);
+        out.extend_from_slice(b" ICAP/1.0\r\n");
+        if self.headers.get("Host").is_none() {
+            let (host, port) = self.uri.authority();
+            out.extend_from_slice(b"Host: ");
+            out.extend_from_slice(host.as_bytes());
+            out.extend_from_slice(b":");
+            encode::decimal(out, u64::from(port));
+            out.extend_from_slice(b"\r\n");
+        }
+        encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
+        encode_allow(out, self.allow);
+        if self.close {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        if self.encapsulated != Encapsulated::NONE {
+            encode_encapsulated(out, &self.encapsulated);
+        }
+        if let Some(preview) = self.preview {
+            out.extend_from_slice(b"Preview: ");
+            encode::decimal(out, preview);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        for section in [&self.http_request, &self.http_response].into_iter().flatten() {
+            out.extend_from_slice(section.as_bytes());
+        }
+    }
+}
+
+/// Puts a [`RequestHead`] together; offsets are computed, never given.
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until build"]
+pub struct RequestBuilder {
+    head: RequestHead,
+    body: bool,
+}
+
+impl RequestBuilder {
+    /// The HTTP request head: the message itself in REQMOD, its context in RESPMOD.
+    pub fn http_request(mut self, head: HttpHead) -> Self {
+        self.head.http_request = Some(head);
+        self
+    }
+
+    /// The HTTP response head, RESPMOD only.
+    pub fn http_response(mut self, head: HttpHead) -> Self {
+        self.head.http_response = Some(head);
+        self
+    }
+
+    /// Whether a body follows. A message that cannot have one (HEAD, 204, 304) has `null-body`.
+    pub const fn body(mut self, body: bool) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Announces a preview of up to this many bytes (RFC 3507 section 4.5).
+    pub const fn preview(mut self, bytes: u64) -> Self {
+        self.head.preview = Some(bytes);
+        self
+    }
+
+    /// Takes a 204 outside a preview too: the caller can still produce the whole message (RFC 3507 section 4.6).
+    pub const fn allow_no_content(mut self) -> Self {
+        self.head.allow.no_content = true;
+        self
+    }
+
+    /// Takes a 206; only for services whose OPTIONS offered it (draft-icap-ext-partial-content section 4.2).
+    pub const fn allow_partial_content(mut self) -> Self {
+        self.head.allow.partial_content = true;
+        self
+    }
+
+    /// Takes ICAP trailers in the answer (draft-rousskov-icap-trailers).
+    pub const fn allow_trailers(mut self) -> Self {
+        self.head.allow.trailers = true;
+        self
+    }
+
+    /// Says that this is the last request on the connection.
+    pub const fn close(mut self) -> Self {
+        self.head.close = true;
+        self
+    }
+
+    /// Adds a field to the ICAP head.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] for a name or value that cannot stand in a field line, and for fields that the encoder
+    /// writes itself (`Encapsulated`, `Preview`, `Allow`, `Connection`, `Trailer`, HTTP framing fields).
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidHeader> {
+        if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(InvalidHeader::Reserved);
+        }
+        self.head.headers.append(name, value)?;
+        Ok(self)
+    }
+
+    /// The finished head.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::Composition`] when the parts do not fit the method, a request head stands in the place of a
+    /// response head, or an OPTIONS request has a body.
+    pub fn build(mut self) -> Result<RequestHead, Misuse> {
+        let head = &mut self.head;
+        let kinds_fit = head.http_request.as_ref().is_none_or(HttpHead::is_request)
+            && head.http_response.as_ref().is_none_or(|response| !response.is_request());
+        let body = match (self.body, &head.method) {
+            (false, _) => Entity::NullBody,
+            (true, Method::Reqmod) => Entity::ReqBody,
+            (true, Method::Respmod) => Entity::ResBody,
+            (true, _) => return Err(Misuse::Composition),
+        };
+        head.encapsulated = Encapsulated::new(
+            head.http_request.as_ref().map(|head| head.as_bytes().len()),
+            head.http_response.as_ref().map(|head| head.as_bytes().len()),
+            body,
+        );
+        if kinds_fit && head.encapsulated.fits_request(&head.method) {
+            Ok(self.head)
+        } else {
+            Err(Misuse::Composition)
+        }
+    }
+}
+
+/// The ICAP part of a request, as ranges of its block.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    method: Method,
+    uri: (UriParts, Range<usize>),
+    fields: Range<usize>,
+    allow: Allow,
+    preview: Option<u64>,
+    close: bool,
+    trailer: bool,
+    encapsulated: Encapsulated,
+}
+
+impl Head for RequestHead {
+    type Parsed = Parsed;
+
+    fn parse(block: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Parsed, ParseError> {
+        let mut cursor = Cursor::new(block);
+        let line = head::request_line(&mut cursor, limits, leniency)?;
+        let bytes = |range: Range<usize>| block.get(range).unwrap_or_default();
+        let method = Method::from_bytes(bytes(line.method))
+            .ok_or_else(|| ParseError::new(Kind::Method, 0))?;
+        let uri = UriParts::parse(bytes(line.uri.clone()))
+            .map_err(|error| error.shifted(line.uri.start as u64))?;
+        let fields_start = cursor.at();
+        let mut fields = Fields::new(cursor, limits, leniency);
+        let known = Known::collect(&mut fields, limits, leniency)?;
+        let fields_end = fields.cursor.at().saturating_sub(2);
+        // Only now: a request that is no ICAP at all is malformed, whatever version it claims.
+        if let Some(at) = line.other_version {
+            return Err(ParseError::new(Kind::UnsupportedVersion, at));
+        }
+        let end = block.len();
+        if known.host.is_none() && !leniency.missing_host {
+            return Err(ParseError::new(Kind::MissingHost, end));
+        }
+        if known.trailer && !known.allow.trailers && !leniency.unannounced_trailer {
+            return Err(ParseError::new(Kind::UnannouncedTrailer, end));
+        }
+        match &known.encapsulated {
+            None if matches!(method, Method::Reqmod | Method::Respmod) => {
+                return Err(ParseError::new(Kind::MissingEncapsulated, end));
+            }
+            Some(list) if !list.fits_request(&method) => {
+                return Err(ParseError::new(Kind::EntityList, end));
+            }
+            _ => {}
+        }
+        Ok(Parsed {
+            method,
+            uri: (uri, line.uri),
+            fields: fields_start..fields_end,
+            allow: known.allow,
+            preview: known.preview.transpose()?,
+            close: known.close,
+            trailer: known.trailer,
+            encapsulated: known.encapsulated.unwrap_or(Encapsulated::NONE),
+        })
+    }
+
+    fn sections(parsed: &Parsed) -> Encapsulated {
+        parsed.encapsulated
+    }
+
+    fn assemble(parsed: Parsed, head: Bytes, sections: Sections) -> Self {
+        let (uri, range) = parsed.uri;
+        Self {
+            method: parsed.method,
+            uri: ServiceUri::from_parts(uri, head.slice(range)),
+            headers: Headers::from_lines(head.slice(parsed.fields)),
+            allow: parsed.allow,
+            preview: parsed.preview,
+            close: parsed.close,
+            trailer: parsed.trailer,
+            encapsulated: parsed.encapsulated,
+            http_request: sections.http_request,
+            http_response: sections.http_response,
+        }
+    }
+
+    fn can_start_with(bytes: &[u8]) -> bool {
+        let method = class::token_len(bytes);
+        match bytes.get(method) {
+            None => true,
+            Some(b' ') => method > 0,
+            Some(_) => false,
+        }
+    }
+}
+
+fn encode_uri(out: &mut BytesMut, uri: &ServiceUri) {
+    out.extend_from_slice(uri.scheme().as_bytes());
+    out.extend_from_slice(b"://");
+    out.extend_from_slice(uri.host().as_bytes());
+    if let Some(port) = uri.explicit_port() {
+        out.extend_from_slice(b":");
+        encode::decimal(out, u64::from(port));
+    }
+    out.extend_from_slice(uri.path_and_query().as_bytes());
+}
+
+pub(crate) fn encode_allow(out: &mut BytesMut, allow: Allow) {
+    let mut separator: &[u8] = b"Allow: ";
+    for member in allow.members() {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(member.as_bytes());
+        separator = b", ";
+    }
+    if allow != Allow::default() {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+pub(crate) fn encode_encapsulated(out: &mut BytesMut, list: &Encapsulated) {
+    let mut separator: &[u8] = b"Encapsulated: ";
+    for (entity, offset) in list.entries() {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(entity.as_str().as_bytes());
+        out.extend_from_slice(b"=");
+        encode::decimal(out, offset as u64);
+        separator = b", ";
+    }
+    out.extend_from_slice(b"\r\n");
+}

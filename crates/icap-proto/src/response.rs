@@ -1,0 +1,389 @@
+//! Response heads.
+
+use core::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::allow::Allow;
+use crate::encapsulated::{Encapsulated, Entity};
+use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
+use crate::headers::{Headers, InvalidHeader};
+use crate::http_head::HttpHead;
+use crate::istag::IsTag;
+use crate::known::{Known, WRITTEN_BY_ENCODER};
+use crate::method::Method;
+use crate::reader::{Head, HeadReader, Sections};
+use crate::request::{encode_allow, encode_encapsulated};
+use crate::status::StatusCode;
+use crate::wire::encode;
+use crate::wire::head::{self, Cursor, Fields};
+use crate::{Leniency, Limits};
+
+/// Everything of a response in front of its body: ICAP head and encapsulated HTTP head.
+///
+/// ```
+/// use icap_proto::{HttpHead, IsTag, ResponseHead, StatusCode};
+///
+/// let page = HttpHead::response(403, "Forbidden", [("Content-Type", "text/plain")])?;
+/// let head = ResponseHead::builder(StatusCode::OK)
+///     .istag(&IsTag::new("rules-7")?)
+///     .http(page)
+///     .body(true)
+///     .build()?;
+/// assert_eq!(head.encapsulated().unwrap().to_string(), "res-hdr=0, res-body=52");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ResponseHead {
+    status: StatusCode,
+    reason: Bytes,
+    headers: Headers,
+    allow: Allow,
+    preview: Option<u64>,
+    close: bool,
+    trailer: bool,
+    encapsulated: Option<Encapsulated>,
+    http_request: Option<HttpHead>,
+    http_response: Option<HttpHead>,
+}
+
+impl ResponseHead {
+    /// Starts a response with this status and its usual reason phrase.
+    pub fn builder(status: StatusCode) -> ResponseBuilder {
+        ResponseBuilder {
+            head: Self {
+                status,
+                reason: Bytes::from_static(status.canonical_reason().as_bytes()),
+                headers: Headers::new(),
+                allow: Allow::default(),
+                preview: None,
+                close: false,
+                trailer: false,
+                encapsulated: None,
+                http_request: None,
+                http_response: None,
+            },
+            body: false,
+        }
+    }
+
+    /// Parses a head at the start of `message`: the head and its length, `None` when it is not all there.
+    /// Whether it fits the request that it answers is for [`client::Connection`](crate::client::Connection) to
+    /// say.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar, or a limit.
+    pub fn parse(
+        message: &[u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<(Self, usize)>, ParseError> {
+        HeadReader::new().read(&mut BytesMut::from(message), limits, leniency)
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The reason phrase; it may hold bytes beyond ASCII.
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        &self.reason
+    }
+
+    /// The fields of the ICAP head, framing fields included when the head was parsed.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The tag of the service state, quoted or not.
+    #[must_use]
+    pub fn istag(&self) -> Option<IsTag> {
+        IsTag::parse(self.headers.get("ISTag")?, &Leniency::default())
+    }
+
+    /// What the service offers, in answers to OPTIONS.
+    #[must_use]
+    pub const fn allow(&self) -> Allow {
+        self.allow
+    }
+
+    /// The preview the service wants, in answers to OPTIONS.
+    #[must_use]
+    pub const fn preview(&self) -> Option<u64> {
+        self.preview
+    }
+
+    /// Whether the server said `Connection: close`.
+    #[must_use]
+    pub const fn close(&self) -> bool {
+        self.close
+    }
+
+    /// Whether an ICAP trailer follows the body: `Trailer` and `Allow: trailers` in one head.
+    #[must_use]
+    pub const fn has_icap_trailer(&self) -> bool {
+        self.trailer && self.allow.trailers
+    }
+
+    pub(crate) const fn unannounced_trailer(&self) -> bool {
+        self.trailer && !self.allow.trailers
+    }
+
+    /// The parts of the message, `None` when the field is absent: then there is nothing behind the head.
+    #[must_use]
+    pub const fn encapsulated(&self) -> Option<&Encapsulated> {
+        self.encapsulated.as_ref()
+    }
+
+    /// Whether a chunked body follows.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.encapsulated.as_ref().is_some_and(Encapsulated::has_body)
+    }
+
+    /// The adapted HTTP request head.
+    #[must_use]
+    pub const fn http_request(&self) -> Option<&HttpHead> {
+        self.http_request.as_ref()
+    }
+
+    /// The adapted HTTP response head, or the answer that a REQMOD service gives in place of the origin.
+    #[must_use]
+    pub const fn http_response(&self) -> Option<&HttpHead> {
+        self.http_response.as_ref()
+    }
+
+    /// Takes the encapsulated head out, whichever it is.
+    #[must_use]
+    pub fn into_http(self) -> Option<HttpHead> {
+        self.http_response.or(self.http_request)
+    }
+
+    /// The parts, where an absent field means none.
+    pub(crate) fn parts(&self) -> Encapsulated {
+        self.encapsulated.unwrap_or(Encapsulated::NONE)
+    }
+
+    pub(crate) fn set_close(&mut self) {
+        self.close = true;
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.reserve(self.parts().header_bytes().saturating_add(256));
+        out.extend_from_slice(b"ICAP/1.0 ");
+        out.extend_from_slice(&self.status.digits());
+        out.extend_from_slice(b" ");
+        out.extend_from_slice(&self.reason);
+        out.extend_from_slice(b"\r\n");
+        encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
+        encode_allow(out, self.allow);
+        if let Some(preview) = self.preview {
+            out.extend_from_slice(b"Preview: ");
+            encode::decimal(out, preview);
+            out.extend_from_slice(b"\r\n");
+        }
+        if self.close {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        if let Some(list) = &self.encapsulated {
+            encode_encapsulated(out, list);
+        }
+        out.extend_from_slice(b"\r\n");
+        for section in [&self.http_request, &self.http_response].into_iter().flatten() {
+            out.extend_from_slice(section.as_bytes());
+        }
+    }
+
+    /// Holds a success answer to the rules that need the method of its request.
+    pub(crate) fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), Kind> {
+        let status = self.status;
+        if status.is_success() && !leniency.missing_istag && self.headers.get("ISTag").is_none() {
+            return Err(Kind::MissingIsTag);
+        }
+        if self.unannounced_trailer() && !leniency.unannounced_trailer {
+            return Err(Kind::UnannouncedTrailer);
+        }
+        if self.encapsulated.is_none() && status == StatusCode::OK {
+            let tolerated = *method == Method::Options
+                && leniency.options_without_encapsulated
+                && self.headers.get("Opt-body-type").is_none();
+            if !tolerated {
+                return Err(Kind::MissingEncapsulated);
+            }
+        }
+        if self.parts().fits_response(method, status) { Ok(()) } else { Err(Kind::EntityList) }
+    }
+}
+
+/// Puts a [`ResponseHead`] together; offsets are computed, never given.
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until build"]
+pub struct ResponseBuilder {
+    head: ResponseHead,
+    body: bool,
+}
+
+impl ResponseBuilder {
+    /// The tag of the service state. Every response of a server has one (RFC 3507 section 4.7).
+    pub fn istag(mut self, tag: &IsTag) -> Self {
+        // A tag holds nothing that a field value may not.
+        let _ = self.head.headers.append("ISTag", alloc::format!("{tag}"));
+        self
+    }
+
+    /// The HTTP head: of the adapted message, or of the response that answers a REQMOD.
+    pub fn http(mut self, head: HttpHead) -> Self {
+        let (request, response) =
+            if head.is_request() { (Some(head), None) } else { (None, Some(head)) };
+        self.head.http_request = request;
+        self.head.http_response = response;
+        self
+    }
+
+    /// Whether a body follows.
+    pub const fn body(mut self, body: bool) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// What the service offers, for answers to OPTIONS.
+    pub const fn allow(mut self, allow: Allow) -> Self {
+        self.head.allow = allow;
+        self
+    }
+
+    /// The preview the service wants, for answers to OPTIONS.
+    pub const fn preview(mut self, bytes: u64) -> Self {
+        self.head.preview = Some(bytes);
+        self
+    }
+
+    /// Writes `Encapsulated: null-body=0` where the field could be left out. Answers to OPTIONS have it
+    /// (RFC 3507 section 4.10.2).
+    pub const fn null_body(mut self) -> Self {
+        self.head.encapsulated = Some(Encapsulated::NONE);
+        self
+    }
+
+    /// Says that the connection ends with this response.
+    pub const fn close(mut self) -> Self {
+        self.head.close = true;
+        self
+    }
+
+    /// Adds a field to the ICAP head.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] for a name or value that cannot stand in a field line, and for fields that the encoder
+    /// writes itself.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidHeader> {
+        if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(InvalidHeader::Reserved);
+        }
+        self.head.headers.append(name, value)?;
+        Ok(self)
+    }
+
+    /// Adds fields that have been checked already.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader::Reserved`] as [`header`](Self::header).
+    pub fn headers(mut self, headers: &Headers) -> Result<Self, InvalidHeader> {
+        for field in headers.iter() {
+            self = self.header(field.name, field.value)?;
+        }
+        Ok(self)
+    }
+
+    /// The finished head.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::Composition`] for 100 and 204 with a head or body, and for a body without a head.
+    pub fn build(mut self) -> Result<ResponseHead, Misuse> {
+        let head = &mut self.head;
+        let bodiless = matches!(head.status, StatusCode::CONTINUE | StatusCode::NO_CONTENT);
+        let body = match (&head.http_request, &head.http_response) {
+            (None, None) if self.body => return Err(Misuse::Composition),
+            (None, None) => return Ok(self.head),
+            _ if bodiless => return Err(Misuse::Composition),
+            _ if !self.body => Entity::NullBody,
+            (Some(_), _) => Entity::ReqBody,
+            _ => Entity::ResBody,
+        };
+        head.encapsulated = Some(Encapsulated::new(
+            head.http_request.as_ref().map(|head| head.as_bytes().len()),
+            head.http_response.as_ref().map(|head| head.as_bytes().len()),
+            body,
+        ));
+        Ok(self.head)
+    }
+}
+
+/// The ICAP part of a response, as ranges of its block.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    status: StatusCode,
+    reason: Range<usize>,
+    fields: Range<usize>,
+    allow: Allow,
+    preview: Option<u64>,
+    close: bool,
+    trailer: bool,
+    encapsulated: Option<Encapsulated>,
+}
+
+impl Head for ResponseHead {
+    type Parsed = Parsed;
+
+    fn parse(block: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Parsed, ParseError> {
+        let mut cursor = Cursor::new(block);
+        let line = head::status_line(&mut cursor, limits, leniency)?;
+        let status =
+            StatusCode::new(line.status).ok_or_else(|| ParseError::new(Kind::Status, 9))?;
+        let fields_start = cursor.at();
+        let mut fields = Fields::new(cursor, limits, leniency);
+        let known = Known::collect(&mut fields, limits, leniency)?;
+        let fields_end = fields.cursor.at().saturating_sub(2);
+        Ok(Parsed {
+            status,
+            reason: line.reason,
+            fields: fields_start..fields_end,
+            allow: known.allow,
+            preview: known.preview.and_then(Result::ok),
+            close: known.close,
+            trailer: known.trailer,
+            encapsulated: known.encapsulated,
+        })
+    }
+
+    fn sections(parsed: &Parsed) -> Encapsulated {
+        parsed.encapsulated.unwrap_or(Encapsulated::NONE)
+    }
+
+    fn assemble(parsed: Parsed, head: Bytes, sections: Sections) -> Self {
+        Self {
+            status: parsed.status,
+            reason: head.slice(parsed.reason),
+            headers: Headers::from_lines(head.slice(parsed.fields)),
+            allow: parsed.allow,
+            preview: parsed.preview,
+            close: parsed.close,
+            trailer: parsed.trailer,
+            encapsulated: parsed.encapsulated,
+            http_request: sections.http_request,
+            http_response: sections.http_response,
+        }
+    }
+
+    fn can_start_with(bytes: &[u8]) -> bool {
+        bytes.iter().zip(b"ICAP/").all(|(byte, expected)| byte == expected)
+    }
+}

@@ -1,0 +1,436 @@
+//! The server's side of one connection.
+
+use alloc::boxed::Box;
+
+use bytes::buf::Limit;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::Event;
+use super::state::{Read, Shape, State, Write};
+use crate::error::{CloseReason, Error, Misuse, PeerMisbehaved, Truncated};
+use crate::headers::Headers;
+use crate::input::Input;
+use crate::istag::IsTag;
+use crate::method::Method;
+use crate::output::Output;
+use crate::reader::HeadReader;
+use crate::request::RequestHead;
+use crate::response::ResponseHead;
+use crate::wire::chunk::{BodyEnd, ChunkDecoder, Part};
+use crate::wire::encode::{self, LastChunk};
+use crate::wire::scan::HeadScan;
+use crate::{Leniency, Limits, ParseErrorKind, StatusCode};
+
+/// One connection from a client: requests come in and are answered in order.
+///
+/// The owner moves bytes: it fills [`input`](Self::input) when [`wants_input`](Self::wants_input) says so,
+/// writes what [`output`](Self::output) holds, and closes when [`closing`](Self::closing) says so. Bytes of a
+/// pipelined request wait until the one before is answered. See the [module](super) for a whole exchange.
+#[derive(Debug)]
+pub struct Connection {
+    limits: Limits,
+    leniency: Leniency,
+    state: State,
+    method: Option<Method>,
+    input: Input,
+    output: Output,
+    reader: HeadReader<RequestHead>,
+    decoder: ChunkDecoder,
+    trailer_scan: HeadScan,
+    trailers: Headers,
+    close: Option<CloseReason>,
+    failed: Option<Error>,
+}
+
+impl Connection {
+    /// A fresh connection.
+    #[must_use]
+    pub fn new(limits: Limits, leniency: Leniency) -> Self {
+        Self {
+            limits,
+            leniency,
+            state: State::new(),
+            method: None,
+            input: Input::default(),
+            output: Output::default(),
+            reader: HeadReader::new(),
+            decoder: ChunkDecoder::default(),
+            trailer_scan: HeadScan::default(),
+            trailers: Headers::new(),
+            close: None,
+            failed: None,
+        }
+    }
+
+    /// Sends 100 Continue: the rest of the body behind the preview is wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::ContinueNotDue`] unless the preview has ended without `ieof` and nothing was answered;
+    /// [`PeerMisbehaved::SpokeOutOfTurn`] when the client did not wait for it.
+    pub fn send_continue(&mut self, istag: &IsTag) -> Result<(), Error> {
+        if self.state.read == Read::Paused && !self.input.is_empty() {
+            return Err(self.fail(PeerMisbehaved::SpokeOutOfTurn.into()));
+        }
+        self.state.proceed()?;
+        self.decoder = ChunkDecoder::default();
+        let out = self.output.framing();
+        out.extend_from_slice(b"ICAP/1.0 100 Continue\r\nISTag: \"");
+        out.extend_from_slice(istag.as_bytes());
+        out.extend_from_slice(b"\"\r\n\r\n");
+        Ok(())
+    }
+
+    /// Whether the request in progress can be answered with 204 (RFC 3507 section 4.6): the client allows it,
+    /// or is still in its preview.
+    #[must_use]
+    pub const fn permits_no_content(&self) -> bool {
+        self.state.permits_no_content()
+    }
+
+    /// Whether the request in progress can be answered with 206 (draft-icap-ext-partial-content section 5.1).
+    #[must_use]
+    pub const fn permits_partial_content(&self) -> bool {
+        self.state.permits_partial_content()
+    }
+
+    /// Queues the head of the final answer. After an error of the client the answer is the last.
+    ///
+    /// `Connection: close` is added where the connection cannot go on: the client asked for it, its bytes are
+    /// not understood, or an error is told before the request was read to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`] when there is nothing to answer, the status is 100, the client does not take a 204 or 206, or
+    /// the parts do not fit the method.
+    pub fn respond(&mut self, mut head: ResponseHead) -> Result<(), Error> {
+        let nothing_asked = matches!(self.state.read, Read::Idle { .. }) && self.failed.is_none();
+        if nothing_asked || self.state.write != Write::Nothing {
+            return Err(Misuse::NothingToAnswer.into());
+        }
+        let status = head.status();
+        match status {
+            StatusCode::CONTINUE => return Err(Misuse::ContinueNotDue.into()),
+            StatusCode::NO_CONTENT if !self.permits_no_content() => {
+                return Err(Misuse::NoContentNotAllowed.into());
+            }
+            StatusCode::PARTIAL_CONTENT if !self.permits_partial_content() => {
+                return Err(Misuse::PartialContentNotAllowed.into());
+            }
+            _ => {}
+        }
+        let fits =
+            self.method.as_ref().is_none_or(|method| head.parts().fits_response(method, status));
+        if !fits {
+            return Err(Misuse::Composition.into());
+        }
+        let early_error = status.is_error() && !self.state.request_is_over();
+        // Bytes behind a preview that was not answered yet are the next request or the rest of this one: the
+        // client that sent them does not know either.
+        let ambiguous = self.state.read == Read::Paused && !self.input.is_empty();
+        if early_error || ambiguous || self.failed.is_some() || head.close() {
+            self.close.get_or_insert(CloseReason::Asked);
+        }
+        if self.close.is_some() {
+            head.set_close();
+        }
+        head.encode(self.output.framing());
+        self.state.on_answer(status, head.has_body());
+        Ok(())
+    }
+
+    /// Queues body data of the answer as one chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoBody`] when no answer with a body is being sent.
+    pub fn send_data(&mut self, data: Bytes) -> Result<(), Error> {
+        let Write::Body { .. } = self.state.write else { return Err(Misuse::NoBody.into()) };
+        encode::chunk(&mut self.output, data);
+        Ok(())
+    }
+
+    /// Ends the body of the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoBody`] when no answer with a body is being sent.
+    pub fn finish(&mut self, trailers: &Headers) -> Result<(), Error> {
+        self.finish_with(LastChunk::Plain, trailers)
+    }
+
+    /// Ends the body of a 206: the original goes on from byte `offset`
+    /// (draft-icap-ext-partial-content section 5.2).
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoBody`] when no answer with a body is being sent, [`Misuse::PartialContentNotAllowed`] when it
+    /// is not a 206.
+    pub fn finish_with_original(&mut self, offset: u64) -> Result<(), Error> {
+        match self.state.write {
+            Write::Body { status: StatusCode::PARTIAL_CONTENT } => {
+                self.finish_with(LastChunk::OriginalBody(offset), &Headers::new())
+            }
+            Write::Body { .. } => Err(Misuse::PartialContentNotAllowed.into()),
+            _ => Err(Misuse::NoBody.into()),
+        }
+    }
+
+    fn finish_with(&mut self, extension: LastChunk, trailers: &Headers) -> Result<(), Error> {
+        let Write::Body { .. } = self.state.write else { return Err(Misuse::NoBody.into()) };
+        encode::last_chunk(&mut self.output, extension, trailers);
+        self.state.write = Write::Done;
+        Ok(())
+    }
+
+    /// Breaks the answer off: the connection ends without a last chunk, so that the client sees the cut.
+    pub const fn abort(&mut self) {
+        self.state.write = Write::Aborted;
+    }
+
+    /// Whether bytes should be read: everything that has arrived is used up and more must come. False while the
+    /// owner has not asked for the next event: what nobody asked for stays in the socket.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        let reading = !matches!(self.state.read, Read::Paused | Read::End | Read::Done);
+        reading && self.failed.is_none() && self.closing().is_none() && self.input.is_starved()
+    }
+
+    /// Room for bytes that arrived. Its capacity is what may be read at most; it is never empty while
+    /// [`wants_input`](Self::wants_input) is true.
+    pub fn input(&mut self) -> Limit<&mut BytesMut> {
+        self.input.room(self.state.read == Read::Body)
+    }
+
+    /// Says that the client closed its side. A request that arrived whole is still answered.
+    pub const fn input_closed(&mut self) {
+        self.input.close();
+    }
+
+    /// Copies `bytes` in and gives back how many were taken: [`input`](Self::input) for tests and tools.
+    pub fn feed(&mut self, bytes: &[u8]) -> usize {
+        let mut room = self.input();
+        let taken = bytes.len().min(room.remaining_mut());
+        room.put_slice(bytes.get(..taken).unwrap_or_default());
+        taken
+    }
+
+    /// Bytes to write, oldest first.
+    pub const fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// Gives back buffers that hold nothing.
+    pub fn relax(&mut self) {
+        self.input.relax();
+        self.output.relax();
+    }
+
+    /// The next event; `None` when more input is needed, a decision is due, or the connection is closing.
+    ///
+    /// # Errors
+    ///
+    /// What the client did wrong. After an error the same error is given again and no more events come; one
+    /// answer can still be given when none was.
+    #[must_use = "an event that is dropped is lost"]
+    pub fn poll_event(&mut self) -> Result<Option<Event>, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let event = self.next_event();
+        event.map_err(|error| self.fail(error))
+    }
+
+    /// Whether the connection is between requests.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.state.is_complete()
+            || (matches!(self.state.read, Read::Idle { .. }) && self.input.is_empty())
+    }
+
+    /// Whether a head or body of a request is awaited from the client, so that a deadline should run.
+    #[must_use]
+    pub fn awaits_request(&self) -> bool {
+        matches!(self.state.read, Read::Head | Read::Preview { .. } | Read::Body | Read::Trailer)
+    }
+
+    /// Whether no answer was begun for the request in progress.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.state.write == Write::Nothing
+    }
+
+    /// Why the connection ends once the output is written; `None` while it goes on.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        match self.state.write {
+            Write::Aborted => Some(CloseReason::Abandoned),
+            Write::Done if self.failed.is_some() => Some(CloseReason::Failed),
+            Write::Done if self.close.is_some() => self.close,
+            Write::Done if self.state.drained() > self.limits.drain => Some(CloseReason::Asked),
+            _ if self.input.is_closed() && self.is_idle() && self.input.is_empty() => {
+                Some(CloseReason::PeerClosed)
+            }
+            _ => None,
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed = Some(error);
+        error
+    }
+
+    fn next_event(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            if self.closing().is_some() {
+                return Ok(None);
+            }
+            let next = match self.state.read {
+                Read::Idle { skipped_line } => self.read_start(skipped_line),
+                Read::Head => self.read_head()?,
+                Read::Preview { .. } | Read::Body => self.read_body()?,
+                Read::Paused if !self.input.is_empty() => {
+                    return Err(PeerMisbehaved::SpokeOutOfTurn.into());
+                }
+                Read::Paused => return Ok(None),
+                Read::Trailer => self.read_trailer()?,
+                Read::End => self.end(Headers::new()),
+                Read::Done if self.state.is_complete() => {
+                    self.next_request();
+                    Next::Again
+                }
+                Read::Done => return Ok(None),
+            };
+            match next {
+                Next::Event(_) if self.state.is_draining() || self.drained_to_end() => {}
+                Next::Event(event) => return Ok(Some(event)),
+                Next::Again => {}
+                Next::Starved => return self.starved(),
+            }
+        }
+    }
+
+    /// Whether the end of the request was just read after its answer was complete: nobody waits for the event.
+    fn drained_to_end(&self) -> bool {
+        self.state.is_complete()
+    }
+
+    fn next_request(&mut self) {
+        self.state = State::new();
+        self.method = None;
+        self.reader = HeadReader::new();
+        self.input.start_message();
+    }
+
+    fn read_start(&mut self, skipped_line: bool) -> Next {
+        let may_skip = self.leniency.leading_empty_line && !skipped_line;
+        match self.input.buffer().get(..) {
+            Some([b'\r', b'\n', ..]) if may_skip => {
+                self.input.buffer().advance(2);
+                self.state.read = Read::Idle { skipped_line: true };
+                Next::Again
+            }
+            Some([] | [b'\r']) | None => Next::Starved,
+            Some(_) => {
+                self.state.read = Read::Head;
+                Next::Again
+            }
+        }
+    }
+
+    fn read_head(&mut self) -> Result<Next, Error> {
+        let Self { reader, input, limits, leniency, .. } = self;
+        let Some((head, size)) = reader.read(input.buffer(), limits, leniency)? else {
+            return Ok(Next::Starved);
+        };
+        self.input.consumed(size as u64);
+        if head.close() {
+            self.close = Some(CloseReason::Asked);
+        } else if head.unannounced_trailer() {
+            self.close = Some(CloseReason::UnannouncedTrailer);
+        }
+        let previewing = matches!(head.method(), Method::Reqmod | Method::Respmod);
+        let parts = *head.encapsulated() != crate::Encapsulated::NONE;
+        self.state.on_request(Shape {
+            body: head.has_body(),
+            preview: head.preview().filter(|_| previewing),
+            icap_trailer: head.has_icap_trailer() && parts,
+            allow_no_content: head.allow().no_content,
+            allow_partial_content: head.allow().partial_content,
+        });
+        self.method = Some(head.method().clone());
+        self.decoder = ChunkDecoder::default();
+        self.trailer_scan = HeadScan::default();
+        Ok(Next::Event(Event::Request(Box::new(head))))
+    }
+
+    fn read_body(&mut self) -> Result<Next, Error> {
+        let Self { decoder, input, limits, leniency, .. } = self;
+        let base = input.position();
+        let part = decoder
+            .decode(input.buffer(), limits, leniency)
+            .map_err(|error| error.shifted(base))?;
+        match part {
+            None => Ok(Next::Starved),
+            Some(Part::Data(data)) => {
+                self.state.on_data(data.len() as u64, self.limits.preview)?;
+                Ok(Next::Event(Event::Data(data)))
+            }
+            Some(Part::End(end)) => {
+                self.input.consumed(self.decoder.consumed());
+                self.body_end(end)
+            }
+        }
+    }
+
+    fn body_end(&mut self, end: BodyEnd) -> Result<Next, Error> {
+        let in_preview = matches!(self.state.read, Read::Preview { .. });
+        if end.ieof && !in_preview && !self.leniency.stray_ieof {
+            return Err(self.input.error(ParseErrorKind::MisplacedIeof).into());
+        }
+        self.trailers = end.trailers;
+        if !in_preview {
+            self.state.on_body_end();
+            return Ok(Next::Again);
+        }
+        self.state.on_preview_end(end.ieof);
+        Ok(Next::Event(Event::PreviewEnd { complete: end.ieof }))
+    }
+
+    fn read_trailer(&mut self) -> Result<Next, Error> {
+        let Self { trailer_scan, input, limits, leniency, .. } = self;
+        let Some(trailer) = input.trailer(trailer_scan, limits, leniency)? else {
+            return Ok(Next::Starved);
+        };
+        if trailer.has_member("Connection", "close") {
+            self.close = Some(CloseReason::Asked);
+        }
+        Ok(self.end(trailer))
+    }
+
+    fn end(&mut self, icap_trailer: Headers) -> Next {
+        self.state.read = Read::Done;
+        let trailers = core::mem::take(&mut self.trailers);
+        Next::Event(Event::End { trailers, icap_trailer })
+    }
+
+    /// More input is needed: say where it was cut when there will be none.
+    fn starved(&mut self) -> Result<Option<Event>, Error> {
+        self.input.starve();
+        if !self.input.is_closed() {
+            return Ok(None);
+        }
+        match self.state.read {
+            Read::Idle { .. } if self.input.is_empty() => Ok(None),
+            Read::Idle { .. } | Read::Head => Err(Error::Closed(Truncated::InHead)),
+            _ => Err(Error::Closed(Truncated::InBody)),
+        }
+    }
+}
+
+/// What one step of reading came to.
+enum Next {
+    Event(Event),
+    Again,
+    Starved,
+}

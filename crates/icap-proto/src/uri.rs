@@ -1,0 +1,259 @@
+//! Service URIs.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+use core::ops::Range;
+use core::str::FromStr;
+
+use bytes::Bytes;
+
+use crate::error::{ParseError, ParseErrorKind};
+use crate::wire::class;
+
+/// The absolute URI of a service (RFC 3507 section 4.2).
+///
+/// ```text
+/// ICAP_URI = ("icap" / "icaps") "://" [ userinfo "@" ] host [ ":" port ] [ abs_path ] [ "?" query ]
+/// ```
+///
+/// The port is 1344 when none is given, 11344 for `icaps`. Path and query are kept byte for byte. User
+/// information is accepted but never written to the wire, to `Display` or to `Debug`.
+///
+/// ```
+/// let uri: icap_proto::ServiceUri = "icap://av.local/respmod?mode=strict".parse()?;
+/// assert_eq!((uri.host(), uri.port(), uri.path()), ("av.local", 1344, "/respmod"));
+/// assert_eq!(uri.query(), Some("mode=strict"));
+/// # Ok::<(), icap_proto::ParseError>(())
+/// ```
+#[derive(Clone)]
+pub struct ServiceUri {
+    raw: Bytes,
+    parts: UriParts,
+}
+
+impl ServiceUri {
+    /// Parses a URI.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseErrorKind::Uri`] with the place of the first byte that does not fit.
+    pub fn parse(raw: Bytes) -> Result<Self, ParseError> {
+        Ok(Self { parts: UriParts::parse(&raw)?, raw })
+    }
+
+    /// The URI `raw`, of which `parts` were parsed.
+    pub(crate) const fn from_parts(parts: UriParts, raw: Bytes) -> Self {
+        Self { raw, parts }
+    }
+
+    /// `icap` or `icaps`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.parts.secure { "icaps" } else { "icap" }
+    }
+
+    /// Whether the scheme is `icaps`: TLS from the first byte.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.parts.secure
+    }
+
+    /// The host; an IPv6 address with its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.text(self.parts.host.clone())
+    }
+
+    /// The port: as given, else 1344, or 11344 for `icaps`.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.parts.port.unwrap_or(if self.parts.secure { 11344 } else { 1344 })
+    }
+
+    /// The path, empty when there is none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.text(self.parts.authority_end..self.parts.query.unwrap_or(self.raw.len()))
+    }
+
+    /// The port as given, `None` when the URI has none.
+    pub(crate) const fn explicit_port(&self) -> Option<u16> {
+        self.parts.port
+    }
+
+    /// What stands behind the `?`: arguments for the service.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.parts.query.map(|mark| self.text(mark.saturating_add(1)..self.raw.len()))
+    }
+
+    /// User information as given. It may hold a password.
+    #[must_use]
+    pub fn userinfo(&self) -> Option<&str> {
+        let start = self.scheme().len().saturating_add(3);
+        let end = self.parts.host.start.checked_sub(1).filter(|end| *end >= start)?;
+        Some(self.text(start..end))
+    }
+
+    /// Path and query as they stand in the URI.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        self.text(self.parts.authority_end..self.raw.len())
+    }
+
+    /// `host:port` for `Host`, always with the port, as Squid sends it.
+    pub(crate) fn authority(&self) -> (&str, u16) {
+        (self.host(), self.port())
+    }
+
+    fn text(&self, range: Range<usize>) -> &str {
+        // Only ASCII passes the parser.
+        core::str::from_utf8(self.raw.get(range).unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+/// Where the parts of a URI stand in its bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct UriParts {
+    secure: bool,
+    host: Range<usize>,
+    port: Option<u16>,
+    /// Where host and port end; path and query follow.
+    authority_end: usize,
+    query: Option<usize>,
+}
+
+impl UriParts {
+    pub(crate) fn parse(raw: &[u8]) -> Result<Self, ParseError> {
+        let fail = |at: usize| ParseError::new(ParseErrorKind::Uri, at);
+        let scheme_end = memchr::memchr(b':', raw).ok_or_else(|| fail(0))?;
+        let scheme = raw.get(..scheme_end).unwrap_or_default();
+        let secure = scheme.eq_ignore_ascii_case(b"icaps");
+        if !secure && !scheme.eq_ignore_ascii_case(b"icap") {
+            return Err(fail(0));
+        }
+        let after_scheme = raw.get(scheme_end..).unwrap_or_default();
+        let Some(after_slashes) = after_scheme.strip_prefix(b"://") else {
+            return Err(fail(scheme_end));
+        };
+        let authority_start = scheme_end.saturating_add(3);
+        let authority_len = after_slashes
+            .iter()
+            .position(|b| matches!(b, b'/' | b'?'))
+            .unwrap_or(after_slashes.len());
+        let authority_end = authority_start.saturating_add(authority_len);
+        let authority = raw.get(authority_start..authority_end).unwrap_or_default();
+
+        let at_sign = memchr::memrchr(b'@', authority);
+        if let Some(at) = at_sign {
+            let userinfo = authority.get(..at).unwrap_or_default();
+            well_formed(userinfo, b":").map_err(|bad| fail(authority_start.saturating_add(bad)))?;
+        }
+        let host_at = at_sign.map_or(0, |at| at.saturating_add(1));
+        let host_port = authority.get(host_at..).unwrap_or_default();
+        let host_start = authority_start.saturating_add(host_at);
+        let (host_len, port) = host_and_port(host_port).ok_or_else(|| fail(host_start))?;
+
+        let tail = raw.get(authority_end..).unwrap_or_default();
+        well_formed(tail, b"/?:@").map_err(|bad| fail(authority_end.saturating_add(bad)))?;
+        let query = memchr::memchr(b'?', tail).map(|mark| authority_end.saturating_add(mark));
+        let host = host_start..host_start.saturating_add(host_len);
+        Ok(Self { secure, host, port, authority_end, query })
+    }
+}
+
+impl FromStr for ServiceUri {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+/// Without user information, the port only when it was given.
+impl core::fmt::Display for ServiceUri {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}://{}", self.scheme(), self.host())?;
+        if let Some(port) = self.parts.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(self.path_and_query())
+    }
+}
+
+impl core::fmt::Debug for ServiceUri {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ServiceUri({self})")
+    }
+}
+
+/// The same service: scheme, host and port alike, path and query byte for byte.
+impl PartialEq for ServiceUri {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts.secure == other.parts.secure
+            && self.port() == other.port()
+            && self.host().eq_ignore_ascii_case(other.host())
+            && self.path_and_query() == other.path_and_query()
+    }
+}
+
+impl Eq for ServiceUri {}
+
+impl core::hash::Hash for ServiceUri {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.parts.secure.hash(state);
+        self.port().hash(state);
+        for byte in self.host().bytes() {
+            state.write_u8(byte.to_ascii_lowercase());
+        }
+        self.path_and_query().hash(state);
+    }
+}
+
+/// Splits `host[:port]`; the length of the host and the port, `None` when either is malformed.
+fn host_and_port(authority: &[u8]) -> Option<(usize, Option<u16>)> {
+    let host_len = if authority.first() == Some(&b'[') {
+        let close = memchr::memchr(b']', authority)?;
+        let address = core::str::from_utf8(authority.get(1..close)?).ok()?;
+        Ipv6Addr::from_str(address).ok()?;
+        close.checked_add(1)?
+    } else {
+        let len = memchr::memchr(b':', authority).unwrap_or(authority.len());
+        let host = authority.get(..len)?;
+        if host.is_empty() || well_formed(host, b"").is_err() || !plausible_ipv4(host) {
+            return None;
+        }
+        len
+    };
+    match authority.get(host_len..)? {
+        [] | [b':'] => Some((host_len, None)),
+        [b':', digits @ ..] => Some((host_len, Some(u16::try_from(class::decimal(digits)?).ok()?))),
+        _ => None,
+    }
+}
+
+/// A host of digits and dots only must be an IPv4 address: resolvers read `1.2.3` or `999.1.1.1` in odd ways.
+fn plausible_ipv4(host: &[u8]) -> bool {
+    !host.iter().all(|b| b.is_ascii_digit() || *b == b'.')
+        || core::str::from_utf8(host).is_ok_and(|text| Ipv4Addr::from_str(text).is_ok())
+}
+
+/// unreserved, pct-encoded, sub-delims (RFC 3986 section 2) and the bytes in `extra`; else the place of the
+/// first other byte.
+fn well_formed(bytes: &[u8], extra: &[u8]) -> Result<(), usize> {
+    let mut at = 0usize;
+    while let Some(&byte) = bytes.get(at) {
+        let step = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => 1,
+            b'-' | b'.' | b'_' | b'~' => 1,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => 1,
+            b'%' => match bytes.get(at.saturating_add(1)..at.saturating_add(3)) {
+                Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => 3,
+                _ => return Err(at),
+            },
+            _ if extra.contains(&byte) => 1,
+            _ => return Err(at),
+        };
+        at = at.saturating_add(step);
+    }
+    Ok(())
+}

@@ -1,0 +1,401 @@
+//! Chunked bodies: decoding with `ieof`, `use-original-body` and trailers.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::headers::Headers;
+use crate::wire::class;
+use crate::wire::head::Cursor;
+use crate::wire::scan::HeadScan;
+use crate::{Leniency, Limits};
+
+/// Chunks below this size are gathered into one piece of data: a reference count for each costs more than
+/// moving them together.
+const GATHER_BELOW: usize = 512;
+
+/// Decodes one chunked body (RFC 9112 section 7.1, RFC 3507 section 4.5).
+///
+/// ```text
+/// chunked-body = *chunk last-chunk trailer-section CRLF
+/// chunk        = 1*HEXDIG [ chunk-ext ] CRLF chunk-data CRLF
+/// last-chunk   = 1*"0" [ chunk-ext ] CRLF
+/// chunk-ext    = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
+/// ```
+///
+/// Data is split off the input, not copied; small chunks that lie next to each other come as one piece.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use icap_proto::wire::chunk::{ChunkDecoder, Part};
+/// use icap_proto::{Leniency, Limits};
+///
+/// let (limits, leniency) = (Limits::default(), Leniency::strict());
+/// let mut input = BytesMut::from(&b"5\r\nhello\r\n0; ieof\r\n\r\n"[..]);
+/// let mut decoder = ChunkDecoder::default();
+/// let Some(Part::Data(data)) = decoder.decode(&mut input, &limits, &leniency)? else { panic!() };
+/// assert_eq!(data, "hello");
+/// let Some(Part::End(end)) = decoder.decode(&mut input, &limits, &leniency)? else { panic!() };
+/// assert!(end.ieof);
+/// # Ok::<(), icap_proto::ParseError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ChunkDecoder {
+    state: State,
+    /// Bytes of an incomplete chunk line that hold no line feed.
+    scanned: usize,
+    extension_bytes: usize,
+    last_chunk: LastChunk,
+    trailer_scan: HeadScan,
+    consumed: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Line,
+    Data(u64),
+    DataEnd,
+    Trailer,
+    Done,
+}
+
+/// What a decoder found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// Body data, never empty.
+    Data(Bytes),
+    /// The end, seen with its last CRLF.
+    End(BodyEnd),
+}
+
+/// How a body ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BodyEnd {
+    /// The last chunk had `ieof`: the preview was the whole body.
+    pub ieof: bool,
+    /// The last chunk had `use-original-body`.
+    pub original_body: Option<OriginalBody>,
+    /// HTTP trailer fields (erratum e2). They are never merged into the head.
+    pub trailers: Headers,
+}
+
+/// The value of `use-original-body` (draft-icap-ext-partial-content section 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OriginalBody {
+    /// The original body goes on from this byte.
+    From(u64),
+    /// No decimal number.
+    Malformed,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct LastChunk {
+    ieof: bool,
+    original_body: Option<OriginalBody>,
+}
+
+impl ChunkDecoder {
+    /// The next piece of the body, taken off the front of `input`; `None` when more input is needed.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar, or a limit. Data before it has been given out. Offsets count from
+    /// the start of the body.
+    pub fn decode(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Part>, ParseError> {
+        let mut at = 0usize;
+        // Small chunks are moved to the front of the input: `gathered` bytes of data so far.
+        let mut gathered = 0usize;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            match self.state {
+                State::Line => match self.line(rest, limits, leniency) {
+                    Ok(Some(used)) => at = at.saturating_add(used),
+                    Ok(None) => break,
+                    // What was gathered is good data: the error comes with the next call.
+                    Err(_) if gathered > 0 => break,
+                    Err(error) => return Err(self.locate(error, at)),
+                },
+                State::Data(left) => {
+                    let ready = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    if ready == 0 || (ready >= GATHER_BELOW && gathered > 0) {
+                        break;
+                    }
+                    let end = at.saturating_add(ready);
+                    self.state = match left.saturating_sub(ready as u64) {
+                        0 => State::DataEnd,
+                        left => State::Data(left),
+                    };
+                    if ready >= GATHER_BELOW {
+                        self.consume(end);
+                        input.advance(at);
+                        return Ok(Some(Part::Data(input.split_to(ready).freeze())));
+                    }
+                    input.copy_within(at..end, gathered);
+                    gathered = gathered.saturating_add(ready);
+                    at = end;
+                }
+                State::DataEnd => match rest {
+                    [b'\r', b'\n', ..] => {
+                        self.state = State::Line;
+                        at = at.saturating_add(2);
+                    }
+                    [] | [b'\r'] => break,
+                    _ if gathered > 0 => break,
+                    _ => return Err(self.locate(ParseError::new(Kind::ChunkEnd, 0), at)),
+                },
+                State::Trailer | State::Done if gathered > 0 => break,
+                State::Trailer => {
+                    self.consume(at);
+                    input.advance(at);
+                    return self.trailer(input, limits, leniency);
+                }
+                State::Done => break,
+            }
+        }
+        self.consume(at);
+        if gathered == 0 {
+            input.advance(at);
+            return Ok(None);
+        }
+        let mut data = input.split_to(at);
+        data.truncate(gathered);
+        Ok(Some(Part::Data(data.freeze())))
+    }
+
+    /// Whether the end has been given out.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Bytes of the body that were taken off the input.
+    #[must_use]
+    pub const fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.consumed = self.consumed.saturating_add(bytes as u64);
+    }
+
+    /// `error` counts from `at` in the input; the caller wants it from the start of the body.
+    fn locate(&self, error: ParseError, at: usize) -> ParseError {
+        error.shifted(self.consumed.saturating_add(at as u64))
+    }
+
+    /// Reads a chunk line at the start of `rest` and gives its length; changes nothing when it fails.
+    fn line(
+        &mut self,
+        rest: &[u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<usize>, ParseError> {
+        let Some((size, digits)) = chunk_size(rest)? else { return Ok(None) };
+        let after = rest.get(digits..).unwrap_or_default();
+        let used = match after {
+            [b'\r', b'\n', ..] => digits.saturating_add(2),
+            [b'\r'] => return Ok(None),
+            _ => match self.extensions(rest, digits, size, limits, leniency)? {
+                Some(used) => used,
+                None => return Ok(None),
+            },
+        };
+        self.scanned = 0;
+        self.state = if size == 0 { State::Trailer } else { State::Data(size) };
+        Ok(Some(used))
+    }
+
+    /// Reads what stands between the size and CRLF and gives the length of the whole line.
+    fn extensions(
+        &mut self,
+        line: &[u8],
+        digits: usize,
+        size: u64,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<usize>, ParseError> {
+        // Fail on the first byte that can continue neither the size nor the line.
+        if !matches!(line.get(digits), Some(b';' | b' ' | b'\t' | b'\r' | b'\n')) {
+            return Err(ParseError::new(Kind::ChunkSize, digits));
+        }
+        let fresh = line.get(self.scanned..).unwrap_or_default();
+        let Some(lf) = memchr::memchr(b'\n', fresh) else {
+            if line.len() >= limits.chunk_line {
+                return Err(ParseError::new(Kind::ChunkLineTooLong, limits.chunk_line));
+            }
+            self.scanned = line.len();
+            return Ok(None);
+        };
+        let end = self.scanned.saturating_add(lf);
+        if end >= limits.chunk_line {
+            return Err(ParseError::new(Kind::ChunkLineTooLong, limits.chunk_line));
+        }
+        let Some(text) = line.get(..end).and_then(|line| line.strip_suffix(b"\r")) else {
+            return Err(ParseError::new(Kind::BareLf, end));
+        };
+        let extension_bytes =
+            self.extension_bytes.saturating_add(text.len().saturating_sub(digits));
+        if extension_bytes > limits.extension_bytes {
+            return Err(ParseError::new(Kind::ExtensionsTooLong, digits));
+        }
+        let last_chunk = parse_extensions(text, digits, size, leniency)?;
+        self.extension_bytes = extension_bytes;
+        if size == 0 {
+            self.last_chunk = last_chunk;
+        }
+        Ok(Some(end.saturating_add(1)))
+    }
+
+    /// The trailer section: field lines or nothing, then an empty line.
+    fn trailer(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Part>, ParseError> {
+        let end = match &input[..] {
+            [] | [b'\r'] => return Ok(None),
+            [b'\r', b'\n', ..] => 2,
+            bytes => {
+                let found = self
+                    .trailer_scan
+                    .find_end(bytes)
+                    .map_err(|error| error.shifted(self.consumed))?;
+                if found.unwrap_or(bytes.len()) > limits.trailer_bytes {
+                    let error = ParseError::new(Kind::TrailerTooLong, limits.trailer_bytes);
+                    return Err(error.shifted(self.consumed));
+                }
+                let Some(end) = found else { return Ok(None) };
+                end
+            }
+        };
+        let trailers = if end == 2 {
+            input.advance(2);
+            Headers::new()
+        } else {
+            let block = input.split_to(end).freeze();
+            Headers::parse(block, limits, leniency).map_err(|error| error.shifted(self.consumed))?
+        };
+        self.consume(end);
+        self.state = State::Done;
+        let LastChunk { ieof, original_body } = self.last_chunk;
+        Ok(Some(Part::End(BodyEnd { ieof, original_body, trailers })))
+    }
+}
+
+/// Hexadecimal digits at the start: the size and how many there are. `None` when the input ends with them.
+fn chunk_size(rest: &[u8]) -> Result<Option<(u64, usize)>, ParseError> {
+    /// 64 bits; leading zeros count, so that nobody can drip them for ever.
+    const MAX_DIGITS: usize = 16;
+    let mut size = 0u64;
+    for (index, &byte) in rest.iter().enumerate() {
+        let Some(digit) = class::hex_digit(byte) else {
+            return match index {
+                0 => Err(ParseError::new(Kind::ChunkSize, 0)),
+                _ if size > i64::MAX as u64 => Err(ParseError::new(Kind::ChunkSizeOverflow, 0)),
+                _ => Ok(Some((size, index))),
+            };
+        };
+        if index >= MAX_DIGITS {
+            return Err(ParseError::new(Kind::ChunkSizeOverflow, index));
+        }
+        // Sixteen digits fill 64 bits exactly.
+        size = size << 4 | u64::from(digit);
+    }
+    Ok(None)
+}
+
+/// Checks the extensions of a line and picks the two that ICAP knows.
+fn parse_extensions(
+    line: &[u8],
+    digits: usize,
+    size: u64,
+    leniency: &Leniency,
+) -> Result<LastChunk, ParseError> {
+    let mut cursor = Cursor::new(line);
+    cursor.skip(digits);
+    let mut last_chunk = LastChunk::default();
+    loop {
+        skip_blanks(&mut cursor);
+        // Blanks behind the last extension come from real peers (Squid bug 4492).
+        if cursor.rest().is_empty() {
+            return Ok(last_chunk);
+        }
+        cursor.expect(b";", Kind::ChunkExtension)?;
+        skip_blanks(&mut cursor);
+        let (at, rest) = (cursor.at(), cursor.rest());
+        let name = rest.get(..class::token_len(rest)).unwrap_or_default();
+        if name.is_empty() {
+            return Err(cursor.error(Kind::ChunkExtension));
+        }
+        cursor.skip(name.len());
+        let value = extension_value(&mut cursor)?;
+        if name.eq_ignore_ascii_case(b"ieof") {
+            if size != 0 || (value.is_some() && !leniency.ieof_with_value) {
+                return Err(ParseError::new(Kind::MisplacedIeof, at));
+            }
+            last_chunk.ieof = true;
+        } else if name.eq_ignore_ascii_case(b"use-original-body") && size == 0 {
+            let offset = value.and_then(class::decimal);
+            // A second one would leave open which counts.
+            last_chunk.original_body = match (last_chunk.original_body, offset) {
+                (None, Some(offset)) => Some(OriginalBody::From(offset)),
+                _ => Some(OriginalBody::Malformed),
+            };
+        }
+    }
+}
+
+fn skip_blanks(cursor: &mut Cursor<'_>) {
+    while matches!(cursor.peek(), Some(b' ' | b'\t')) {
+        cursor.skip(1);
+    }
+}
+
+/// `[ BWS "=" BWS ( token / quoted-string ) ]`; the blanks are given back when no `=` follows them.
+fn extension_value<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, ParseError> {
+    let before = cursor.clone();
+    skip_blanks(cursor);
+    if cursor.peek() != Some(b'=') {
+        *cursor = before;
+        return Ok(None);
+    }
+    cursor.skip(1);
+    skip_blanks(cursor);
+    let rest = cursor.rest();
+    let len = if cursor.peek() == Some(b'"') {
+        quoted_string_len(rest).ok_or_else(|| cursor.error(Kind::ChunkExtension))?
+    } else {
+        class::token_len(rest)
+    };
+    if len == 0 {
+        return Err(cursor.error(Kind::ChunkExtension));
+    }
+    cursor.skip(len);
+    Ok(rest.get(..len))
+}
+
+/// `DQUOTE *( qdtext / quoted-pair ) DQUOTE` (RFC 9110 section 5.6.4).
+fn quoted_string_len(bytes: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    for (index, &byte) in bytes.iter().enumerate().skip(1) {
+        if !class::is_value(&[byte]) {
+            return None;
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index.checked_add(1),
+            _ => {}
+        }
+    }
+    None
+}

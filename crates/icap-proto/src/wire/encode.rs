@@ -1,0 +1,86 @@
+//! Framing on its way out.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::headers::Headers;
+use crate::output::Output;
+
+/// Fields that frame or route a message and have no business in a trailer (RFC 9110 section 6.5.1).
+const NOT_IN_TRAILERS: [&str; 6] =
+    ["Content-Length", "Transfer-Encoding", "Host", "Encapsulated", "Preview", "Trailer"];
+
+/// One chunk. Empty data is no chunk: a size of 0 would end the body.
+pub(crate) fn chunk(output: &mut Output, data: Bytes) {
+    if data.is_empty() {
+        return;
+    }
+    hex(output.framing(), data.len());
+    output.framing().extend_from_slice(b"\r\n");
+    output.push(data);
+    output.framing().extend_from_slice(b"\r\n");
+}
+
+/// The last chunk with its extension, the trailer section and the empty line.
+pub(crate) fn last_chunk(output: &mut Output, extension: LastChunk, trailers: &Headers) {
+    let out = output.framing();
+    out.extend_from_slice(b"0");
+    match extension {
+        LastChunk::Plain => {}
+        LastChunk::Ieof => out.extend_from_slice(b"; ieof"),
+        LastChunk::OriginalBody(offset) => {
+            out.extend_from_slice(b"; use-original-body=");
+            decimal(out, offset);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    trailer_section(out, trailers);
+}
+
+/// What the last chunk says besides its size. Nothing else is ever sent: c-icap refuses other extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastChunk {
+    Plain,
+    Ieof,
+    OriginalBody(u64),
+}
+
+/// Field lines without those that a trailer may not have, then the empty line.
+pub(crate) fn trailer_section(out: &mut BytesMut, trailers: &Headers) {
+    fields_except(out, trailers, &NOT_IN_TRAILERS);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The field lines but for some names, byte for byte.
+pub(crate) fn fields_except(out: &mut BytesMut, headers: &Headers, names: &[&str]) {
+    for field in headers.iter() {
+        if !names.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+            out.extend_from_slice(field.line);
+        }
+    }
+}
+
+/// A field whose value is a decimal number.
+pub(crate) fn decimal(out: &mut BytesMut, number: u64) {
+    digits(out, number, 10);
+}
+
+/// Lower-case hexadecimal without leading zeros.
+fn hex(out: &mut BytesMut, number: usize) {
+    digits(out, number as u64, 16);
+}
+
+fn digits(out: &mut BytesMut, mut number: u64, base: u64) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'0'; 20];
+    let mut used = 0usize;
+    for slot in text.iter_mut().rev() {
+        let digit = number.checked_rem(base).unwrap_or(0) as usize;
+        *slot = DIGITS.get(digit).copied().unwrap_or(b'0');
+        number = number.checked_div(base).unwrap_or(0);
+        used = used.saturating_add(1);
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(text.get(text.len().saturating_sub(used)..).unwrap_or_default());
+}

@@ -1,0 +1,47 @@
+//! Finds the end of a head in bytes that arrive bit by bit.
+
+use memchr::memchr_iter;
+
+use crate::error::{ParseError, ParseErrorKind};
+
+/// Looks for the empty line that ends a head and remembers how far it looked, so that a head that arrives one
+/// byte at a time is searched once.
+///
+/// ```
+/// use icap_proto::wire::scan::HeadScan;
+///
+/// let mut scan = HeadScan::default();
+/// assert_eq!(scan.find_end(b"OPTIONS icap://h/s ICAP/1.0\r\n")?, None);
+/// assert_eq!(scan.find_end(b"OPTIONS icap://h/s ICAP/1.0\r\n\r\nnext")?, Some(31));
+/// # Ok::<(), icap_proto::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct HeadScan {
+    seen: usize,
+}
+
+impl HeadScan {
+    /// The length of the head with its empty line, `None` while it is not all there.
+    ///
+    /// `bytes` starts with the head and holds at least the bytes of the last call.
+    ///
+    /// # Errors
+    ///
+    /// A line feed without carriage return: such a head would otherwise be waited for in vain.
+    pub fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, ParseError> {
+        let fresh = bytes.get(self.seen..).unwrap_or_default();
+        for at in memchr_iter(b'\n', fresh) {
+            let lf = self.seen.saturating_add(at);
+            match bytes.get(..lf).unwrap_or_default() {
+                [.., b'\r', b'\n', b'\r'] => {
+                    self.seen = 0;
+                    return Ok(Some(lf.saturating_add(1)));
+                }
+                [.., b'\r'] => {}
+                _ => return Err(ParseError::new(ParseErrorKind::BareLf, lf)),
+            }
+        }
+        self.seen = bytes.len();
+        Ok(None)
+    }
+}
