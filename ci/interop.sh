@@ -3,6 +3,7 @@
 #   ci/interop.sh [NAME-PREFIX]      e.g. ci/interop.sh squid/
 # Installs what is missing (ci/install-debian.sh), builds, starts everything on 127.0.0.1, prints one line a case.
 # Status 0 if all cases passed. Ports and helpers: ci/interop/lib.sh.
+# shellcheck source=ci/interop/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/interop/lib.sh"
 
 # shellcheck disable=SC2086 # $flags is a list of words
@@ -75,7 +76,7 @@ client_options() {
 client_clean() {
     local size=$1 file=$CASE_DIR/file
     shift
-    python3 $ORIGIN --file "$size" >"$file"
+    bytes "$size" >"$file"
     client respmod -f "$file" "$@"
     case "$(icap_status) $*" in
     '200 '*) # The body must be there even if it is empty: then it is the ICAP head that proves an answer.
@@ -89,7 +90,7 @@ client_clean() {
 }
 
 client_eicar() {
-    python3 $ORIGIN --eicar >"$CASE_DIR/file"
+    eicar >"$CASE_DIR/file"
     client_blocked "$@"
     grep -qi '<html' "$CASE_DIR/out" || fail 'no block page'
 }
@@ -97,12 +98,12 @@ client_eicar() {
 # The verdict falls while the client waits for the answer to its preview. c-icap-client does not read the body of a
 # 200 that comes instead of a 100 (0.5.10, client.c), so that only the ICAP head can be checked.
 client_eicar_first() {
-    { python3 $ORIGIN --eicar && python3 $ORIGIN --file 300K; } >"$CASE_DIR/file"
+    { eicar && bytes 300K; } >"$CASE_DIR/file"
     client_blocked "$@"
 }
 
 client_eicar_last() {
-    { python3 $ORIGIN --file 300K && python3 $ORIGIN --eicar; } >"$CASE_DIR/file"
+    { bytes 300K && eicar; } >"$CASE_DIR/file"
     client_blocked "$@"
     grep -qi '<html' "$CASE_DIR/out" || fail 'no block page'
 }
@@ -130,7 +131,7 @@ icap_header() { sed -n "/^ICAP HEADERS/,/^$/s/^\t$1: *//p" "$CASE_DIR/said"; }
 scan_clean() {
     local service=$1 method=$2 size=$3
     shift 3
-    python3 $ORIGIN --file "$size" >"$CASE_DIR/file"
+    bytes "$size" >"$CASE_DIR/file"
     scan 0 allow --method "$method" "$@" "$(c_icap "$service")" "$CASE_DIR/file"
     scan 0 allow --method "$method" "$@" "$(c_icap "$service")" "$CASE_DIR/file"
 }
@@ -138,23 +139,23 @@ scan_clean() {
 scan_eicar() {
     local method=$1
     shift
-    python3 $ORIGIN --eicar >"$CASE_DIR/file"
+    eicar >"$CASE_DIR/file"
     scan 1 block --method "$method" "$@" "$(c_icap virus_scan)" "$CASE_DIR/file"
 }
 
 scan_eicar_in_1m() {
-    { python3 $ORIGIN --file 1M && python3 $ORIGIN --eicar; } >"$CASE_DIR/file"
+    { bytes 1M && eicar; } >"$CASE_DIR/file"
     scan 1 block --method "$1" "$(c_icap virus_scan)" "$CASE_DIR/file"
 }
 
 scan_several() {
-    python3 $ORIGIN --file 1024 >"$CASE_DIR/clean"
-    python3 $ORIGIN --eicar >"$CASE_DIR/bad"
+    bytes 1024 >"$CASE_DIR/clean"
+    eicar >"$CASE_DIR/bad"
     scan 1 'allow block allow' --method respmod "$(c_icap virus_scan)" "$CASE_DIR"/{clean,bad,clean}
 }
 
 scan_error() {
-    python3 $ORIGIN --file 1024 >"$CASE_DIR/file"
+    bytes 1024 >"$CASE_DIR/file"
     scan 2 error --method respmod "$1" "$CASE_DIR/file"
 }
 
@@ -210,7 +211,7 @@ squid_not_modified() {
 squid_post() {
     local size=$1 hash
     shift
-    python3 $ORIGIN --file "$size" >"$CASE_DIR/file"
+    bytes "$size" >"$CASE_DIR/file"
     hash=$(sha256 "$CASE_DIR/file")
     through_squid 200 /echo -H Expect: --data-binary "@$CASE_DIR/file" "$@"
     expect 'body at the origin' "$hash" "$(origin_hash 4)"
@@ -227,7 +228,7 @@ squid_eicar_download() {
 }
 
 squid_eicar_upload() {
-    python3 $ORIGIN --eicar >"$CASE_DIR/file"
+    eicar >"$CASE_DIR/file"
     through_squid 403 /echo --data-binary "@$CASE_DIR/file"
     adapted REQMOD 200
     ! grep -F "case=$CASE " "$WORK/origin.log" || fail 'it reached the origin'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Proof that scan-server's memory does not depend on the size of a body: 1 GiB through /echo, in REQMOD and in RESPMOD.
 #   ci/rss.sh
+# shellcheck source=ci/interop/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/interop/lib.sh"
 
 LIMIT=2048 # KiB

@@ -80,7 +80,7 @@ close_work() {
     for pid in "$WORK"/*.pid; do
         if [ -e "$pid" ]; then stop "$(basename "$pid" .pid)" || true; fi
     done
-    if [ "$1" = 0 ]; then
+    if [ "$1" = 0 ] || [ "$1" = 130 ]; then
         rm -rf "$WORK"
     else
         echo "logs and files of this run: $WORK" >&2
@@ -128,9 +128,10 @@ summary() {
 # What the case printed, and what the daemons logged while it ran.
 show_failure() {
     local file
-    tail -n 30 "$1" | sed -e 's/^/     | /' -e '$a\'
+    tail -n 30 "$1" | awk '{ print "     | " $0 }'
     for file in "$WORK"/*.log; do
-        tail -c "+$((${LOG_SIZE[$file]:-0} + 1))" "$file" | tail -n 20 | sed -e "s/^/     $(basename "$file" .log)| /" -e '$a\'
+        tail -c "+$((${LOG_SIZE[$file]:-0} + 1))" "$file" | tail -n 20 |
+            awk -v name="$(basename "$file" .log)" '{ print "     " name "| " $0 }'
     done
 }
 
@@ -158,6 +159,8 @@ await() {
     return 1
 }
 
+bytes() { python3 "$ORIGIN" --file "$1"; }
+eicar() { python3 "$ORIGIN" --eicar; }
 sha256() { sha256sum <"$1" | cut -d' ' -f1; }
 
 # --- configurations -----------------------------------------------------------------------------------------------
@@ -176,7 +179,7 @@ start_origin() {
 start_clamd() {
     mkdir "$WORK/clamd"
     # NAME:any file type:at any offset:HEX
-    echo "Interop-Eicar:0:*:$(python3 "$ORIGIN" --eicar | od -An -v -tx1 | tr -d ' \n')" >"$WORK/clamd/eicar.ndb"
+    echo "Interop-Eicar:0:*:$(eicar | od -An -v -tx1 | tr -d ' \n')" >"$WORK/clamd/eicar.ndb"
     cat >"$WORK/clamd.conf" <<CONF
 Foreground yes
 TCPAddr 127.0.0.1

@@ -29,7 +29,7 @@ def size(text):
 def body(length):
     """Yields blocks that all differ, so that a lost, doubled or swapped one changes the hash."""
     for start in range(0, length, BLOCK):
-        yield (b"%016x" % start + PATTERN[16:])[: length - start]
+        yield (b"block at %08x" % start + PATTERN)[: min(BLOCK, length - start)]
 
 
 class Origin(http.server.BaseHTTPRequestHandler):

@@ -1,0 +1,135 @@
+//! Fields by which servers say what they found.
+
+use icap_proto::{Headers, unfold};
+
+/// A name longer than this is cut: it goes to logs and screens.
+const MAX_NAME: usize = 200;
+
+/// What a field says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// The field that says it.
+    pub(crate) field: &'static str,
+    /// The threat or rule, where it is named.
+    pub(crate) threat: Option<String>,
+}
+
+/// The first field that says "blocked", with the best name that any of them gives.
+///
+/// `X-Violations-Found` names best, then `X-Infection-Found`, then the shorter forms. The presence of a field
+/// alone is not enough: clean answers of some products carry them too.
+pub(crate) fn find(headers: &Headers) -> Option<Finding> {
+    let findings = [
+        violations(headers),
+        infection(headers),
+        plain(headers, "X-Virus-Name"),
+        plain(headers, "X-Virus-ID"),
+        plain(headers, "X-Block-Reason"),
+        plain(headers, "X-Blocked-Reason"),
+        response_info(headers),
+    ];
+    let mut found = findings.into_iter().flatten();
+    let mut first = found.next()?;
+    if first.threat.is_none() {
+        first.threat = found.find_map(|finding| finding.threat);
+    }
+    Some(first)
+}
+
+/// `X-Violations-Found: count`, then four lines for each: file, description, problem id, resolution
+/// (draft-stecher-icap-subid section 4.6). The lines are folded.
+fn violations(headers: &Headers) -> Option<Finding> {
+    let value = headers.get("X-Violations-Found")?;
+    let mut lines = value.split(|&b| b == b'\n').map(printable);
+    let count = lines.next()?;
+    if count.is_empty() || count == "0" || count == "-" {
+        return None;
+    }
+    let threat = lines.nth(1).filter(|name| !name.is_empty() && name != "-");
+    Some(Finding { field: "X-Violations-Found", threat })
+}
+
+/// `X-Infection-Found: Type=0; Resolution=2; Threat=name;` (draft-stecher-icap-subid section 4.5). A resolution
+/// of 0 does not mean that the message passed.
+fn infection(headers: &Headers) -> Option<Finding> {
+    let value = printable(&unfold(headers.get("X-Infection-Found")?));
+    let threat = value.split(';').find_map(|part| {
+        let (name, threat) = part.split_once('=')?;
+        let threat = threat.trim();
+        (name.trim().eq_ignore_ascii_case("threat") && !threat.is_empty())
+            .then(|| threat.to_owned())
+    });
+    Some(Finding { field: "X-Infection-Found", threat })
+}
+
+/// A field whose value is the name of what was found, or a word for nothing.
+fn plain(headers: &Headers, field: &'static str) -> Option<Finding> {
+    let value = printable(&unfold(headers.get(field)?));
+    let nothing = ["", "-", "none", "clean", "no threats"];
+    let found = !nothing.iter().any(|word| value.eq_ignore_ascii_case(word));
+    found.then_some(Finding { field, threat: Some(value) })
+}
+
+/// `X-Response-Info`: one word, sent with clean answers too.
+fn response_info(headers: &Headers) -> Option<Finding> {
+    let value = printable(&unfold(headers.get("X-Response-Info")?));
+    let refusals = ["blocked", "block", "deny", "denied", "reject"];
+    let refused = refusals.iter().any(|word| value.eq_ignore_ascii_case(word));
+    refused.then_some(Finding { field: "X-Response-Info", threat: None })
+}
+
+/// Text for people: control characters removed, other encodings replaced, cut to a bearable length.
+fn printable(value: &[u8]) -> String {
+    String::from_utf8_lossy(value)
+        .trim()
+        .chars()
+        .filter(|char| !char.is_control())
+        .take(MAX_NAME)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(lines: &'static [u8]) -> Option<(&'static str, Option<String>)> {
+        let block = [lines, b"\r\n"].concat().into();
+        let headers = Headers::parse(block, &Default::default(), &Default::default()).unwrap();
+        find(&headers).map(|finding| (finding.field, finding.threat))
+    }
+
+    #[test]
+    fn fields_of_real_products() {
+        let eicar = "Eicar-Test-Signature";
+        for (lines, field, threat) in [
+            (&b"X-Infection-Found: Type=0; Resolution=2; Threat=Eicar-Test-Signature;\r\n"[..], "X-Infection-Found", Some(eicar)),
+            (b"X-Infection-Found: type=0;threat=Eicar-Test-Signature\r\n", "X-Infection-Found", Some(eicar)),
+            (b"X-Violations-Found: 1\r\n\t-\r\n\tEicar-Test-Signature\r\n\t0\r\n\t0\r\n", "X-Violations-Found", Some(eicar)),
+            (b"X-Violations-Found: 1\r\n\t-\r\n\t-\r\n\t0\r\n\t0\r\nX-Virus-ID: Eicar-Test-Signature\r\n", "X-Violations-Found", Some(eicar)),
+            (b"X-Virus-ID: Eicar-Test-Signature\r\n", "X-Virus-ID", Some(eicar)),
+            (b"X-Virus-Name: a\xffb\r\n", "X-Virus-Name", Some("a\u{fffd}b")),
+            (b"X-Response-Info: Blocked\r\n", "X-Response-Info", None),
+        ] {
+            let expected = Some((field, threat.map(str::to_owned)));
+            assert_eq!(finding(lines), expected, "{}", String::from_utf8_lossy(lines));
+        }
+    }
+
+    #[test]
+    fn clean_answers_with_the_same_fields() {
+        for lines in [
+            &b"X-Violations-Found: 0\r\n"[..],
+            b"X-Virus-ID: no threats\r\n",
+            b"X-Response-Info: Allowed\r\nX-Response-Desc: nothing found\r\n",
+            b"X-ICAP-Profile: default\r\n",
+        ] {
+            assert_eq!(finding(lines), None, "{}", String::from_utf8_lossy(lines));
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_and_control_characters_dropped() {
+        assert_eq!(printable(&[b'a'; 500]).len(), MAX_NAME);
+        assert_eq!(printable(b" a\x00\x1bb\t"), "ab");
+    }
+}

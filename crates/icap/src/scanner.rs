@@ -1,0 +1,209 @@
+//! Send a file, get a verdict.
+
+mod digest;
+mod file;
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::Body;
+use icap_client::{Client, Error, Outcome, Reqmod, Respmod};
+use icap_proto::{HttpHead, Method, ResponseHead, StatusCode};
+use icap_verdict::{Answer, Problem, ProblemKind, Verdict, evaluate, message};
+
+use self::digest::{Digest, Tap};
+use self::file::FileBody;
+
+/// Scans bare files with an ICAP service: builds the HTTP message around a file, streams it, reads the answer to
+/// its end and evaluates it.
+///
+/// Memory does not grow with the file. An answer that brings the message back is compared with what was sent by
+/// SHA-256, so a server that answers 200 instead of 204 is understood without keeping the body.
+///
+/// ```no_run
+/// use icap::scanner::{Direction, Scanner};
+/// use icap::Client;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder("icap://av.local/reqmod").build()?;
+/// let scanner = Scanner::new(client, Direction::Upload);
+/// let report = scanner.scan_file("invoice.pdf".as_ref()).await?;
+/// println!("{}", report.verdict);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Scanner {
+    client: Client,
+    direction: Direction,
+}
+
+/// How a file is presented to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Direction {
+    /// As an upload, `PUT http://misc/<name>`, with REQMOD.
+    Upload,
+    /// As a download, the response to `GET http://misc/<name>`, with RESPMOD.
+    Download,
+}
+
+impl Direction {
+    /// The ICAP method that goes with it.
+    #[must_use]
+    pub const fn method(self) -> Method {
+        match self {
+            Self::Upload => Method::Reqmod,
+            Self::Download => Method::Respmod,
+        }
+    }
+}
+
+/// What came of scanning one file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// What the server said. [`Verdict::Error`] when it could not be asked.
+    pub verdict: Verdict,
+    /// The ICAP status, when there was an answer.
+    pub status: Option<StatusCode>,
+    /// From opening the connection to the end of the answer.
+    pub elapsed: Duration,
+}
+
+impl Scanner {
+    /// A scanner that sends files to the service of `client`.
+    #[must_use]
+    pub const fn new(client: Client, direction: Direction) -> Self {
+        Self { client, direction }
+    }
+
+    /// Scans a file; its name goes into the message, the rest of the path does not.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is shorter at its end than it was at its beginning. Trouble with the server is
+    /// no error here but a [`Verdict::Error`].
+    pub async fn scan_file(&self, path: &Path) -> io::Result<Report> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let body = FileBody::open(path).await?;
+        self.scan(&name, body).await
+    }
+
+    /// Scans bytes under a name.
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is that of [`scan_file`](Self::scan_file).
+    pub async fn scan_bytes(&self, name: &str, bytes: impl Into<Bytes>) -> io::Result<Report> {
+        self.scan(name, file::OneFrame::new(bytes.into())).await
+    }
+
+    async fn scan<B>(&self, name: &str, body: B) -> io::Result<Report>
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Unpin + Send,
+    {
+        let started = Instant::now();
+        let (tap, sent) = Tap::new(body);
+        let answered = self.exchange(name, tap, &sent).await;
+        let (verdict, status) = match answered {
+            Ok((verdict, status)) => (verdict, Some(status)),
+            Err(Failed::Source(error)) => return Err(error),
+            Err(Failed::Client(error)) => {
+                (Verdict::Error(problem(&error)), error.response().map(ResponseHead::status))
+            }
+        };
+        Ok(Report { verdict, status, elapsed: started.elapsed() })
+    }
+
+    async fn exchange<B>(
+        &self,
+        name: &str,
+        body: Tap<B>,
+        sent: &Digest,
+    ) -> Result<(Verdict, StatusCode), Failed>
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Unpin + Send,
+    {
+        let length = body.size_hint().exact();
+        let invalid = |error| Failed::Source(io::Error::new(io::ErrorKind::InvalidInput, error));
+        let (head, outcome) = match self.direction {
+            Direction::Upload => {
+                let head = message::upload(name, length).map_err(invalid)?;
+                (head.clone(), self.client.reqmod(Reqmod::new(head, body)).await)
+            }
+            Direction::Download => {
+                let (request, head) = message::download(name, length).map_err(invalid)?;
+                let respmod = Respmod::new(head.clone(), body).request(request);
+                (head, self.client.respmod(respmod).await)
+            }
+        };
+        let outcome = outcome.map_err(|failure| Failed::from(Error::from(failure)))?;
+        self.judge(&head, outcome, sent).await
+    }
+
+    /// Reads the answer to its end, then looks at it: what was cut has no verdict.
+    async fn judge<B>(
+        &self,
+        head: &HttpHead,
+        outcome: Outcome<B>,
+        sent: &Digest,
+    ) -> Result<(Verdict, StatusCode), Failed>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (response, same_body) = match outcome {
+            Outcome::Unmodified(original) => (original.response().clone(), true),
+            Outcome::Modified(mut adapted) | Outcome::Answered(mut adapted) => {
+                let came = Digest::of(&mut adapted).await?;
+                (adapted.response().clone(), sent.is_whole() && *sent == came)
+            }
+            _ => {
+                let unknown = Problem::new(ProblemKind::Protocol, "an outcome without a meaning");
+                return Ok((Verdict::Error(unknown), StatusCode::OK));
+            }
+        };
+        let method = self.direction.method();
+        let answer = Answer { method: &method, sent: head, response: &response, same_body };
+        Ok((evaluate(&answer), response.status()))
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failed {
+    /// The file could not be read.
+    Source(io::Error),
+    /// The server could not be asked.
+    Client(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Source(error) => Self::Source(io::Error::other(error)),
+            error => Self::Client(error),
+        }
+    }
+}
+
+fn problem(error: &Error) -> Problem {
+    if let Some(response) = error.response() {
+        return Problem::from_status(response.status());
+    }
+    let kind = match error {
+        _ if error.is_timeout() => ProblemKind::Timeout,
+        Error::Protocol(_) => ProblemKind::Protocol,
+        _ => ProblemKind::Connection,
+    };
+    Problem::new(kind, error.to_string())
+}
+
+/// Polls the next frame of a body.
+async fn frame<B: Body + Unpin>(body: &mut B) -> Option<Result<http_body::Frame<B::Data>, B::Error>> {
+    std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+}

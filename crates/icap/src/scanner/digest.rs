@@ -1,0 +1,113 @@
+//! Tells an echo from a change without holding the body.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use sha2::{Digest as _, Sha256};
+
+/// The SHA-256 of a body that passed by, shared with whoever waits for it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Digest(Arc<Mutex<Passed>>);
+
+#[derive(Debug, Default)]
+struct Passed {
+    hash: Sha256,
+    whole: bool,
+}
+
+impl Digest {
+    /// Reads a body to its end.
+    pub(super) async fn of<B>(body: &mut B) -> Result<Self, B::Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let digest = Self::default();
+        while let Some(frame) = super::frame(body).await {
+            if let Some(data) = frame?.data_ref() {
+                digest.update(data);
+            }
+        }
+        digest.end();
+        Ok(digest)
+    }
+
+    /// Whether the body was seen to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.with(|passed| passed.whole)
+    }
+
+    fn update(&self, data: &[u8]) {
+        self.with(|passed| passed.hash.update(data));
+    }
+
+    fn end(&self) {
+        self.with(|passed| passed.whole = true);
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Passed) -> T) -> T {
+        // The lock is held for one update only; nothing in there can panic half-way.
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The same bytes.
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        let hash = |digest: &Self| digest.with(|passed| passed.hash.clone().finalize());
+        hash(self) == hash(other)
+    }
+}
+
+/// A body that is digested as it is read.
+#[derive(Debug)]
+pub(super) struct Tap<B> {
+    body: B,
+    digest: Digest,
+}
+
+impl<B: Body> Tap<B> {
+    pub(super) fn new(body: B) -> (Self, Digest) {
+        let digest = Digest::default();
+        if body.is_end_stream() {
+            digest.end();
+        }
+        (Self { body, digest: digest.clone() }, digest)
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.digest.update(data);
+                }
+                // Whoever trusts this hint asks for no further frame.
+                if self.body.is_end_stream() {
+                    self.digest.end();
+                }
+            }
+            Some(Err(_)) => {}
+            None => self.digest.end(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
