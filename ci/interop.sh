@@ -261,8 +261,10 @@ origin_hash() { await "case=$CASE " "$WORK/origin.log" | cut -d' ' -f"$1"; }
 adapted() {
     local uri=icap://127.0.0.1:$INTEROP_SCAN_PORT/${1,,} status=${2:-20[04]}
     case "$1 $CASE" in RESPMOD*-64m) uri=${uri/%respmod/echo} ;; esac
-    await "case=$CASE $1 $uri ICAP_[A-Z_]+/$status preview=[0-9]+\$" "$WORK/squid.icap.log" ||
-        fail "no $1 with ICAP status $status: $(grep -F "case=$CASE " "$WORK/squid.icap.log" || echo 'nothing logged')"
+    if ! await "case=$CASE $1 $uri ICAP_[A-Z_]+/$status preview=[0-9]+\$" "$WORK/squid.icap.log"; then
+        grep -F "case=$CASE " "$WORK/squid.icap.log" || true
+        fail "Squid logged no $1 with ICAP status $status and a preview"
+    fi
 }
 
 http_header() { sed -n "s/^$1: *\([^\r]*\).*/\1/pI" "$CASE_DIR/head"; }

@@ -34,26 +34,27 @@ start() {
         sleep 0.1
     done
     echo "$name: does not listen on port $port" >&2
-    tail -n 20 "$WORK/$name".*log "$WORK/$name.log" >&2 || true
+    tail -n 20 "$WORK/$name".*log >&2 || true
     return 1
 }
 
 # stop NAME: SIGTERM, and SIGKILL for what is left after 5 s (then status 1).
 stop() {
-    local group i
-    group=$(cat "$WORK/$1.pid")
-    kill -TERM "$group" 2>/dev/null || true
-    for ((i = 0; i < 50; i++)); do
-        running "$1" || return 0
-        sleep 0.1
+    local pid i left=1
+    pid=$(cat "$WORK/$1.pid")
+    kill -TERM "$pid" 2>/dev/null || true
+    for ((i = 0; i < 50 && left; i++)); do
+        if running "$1"; then sleep 0.1; else left=0; fi
     done
-    kill -KILL -- "-$group" 2>/dev/null || true
-    return 1
+    if [ $left = 1 ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
+    rm "$WORK/$1.pid"
+    return $left
 }
 
-# running NAME: anything of its process group that is not a zombie.
+# running NAME: it, or anything else of its process group, and not just as a zombie.
 running() {
-    ps -e -o pgid= -o stat= | awk -v group="$(cat "$WORK/$1.pid")" '$1 == group && $2 !~ /^Z/ { n++ } END { exit !n }'
+    ps -e -o pid= -o pgid= -o stat= |
+        awk -v pid="$(cat "$WORK/$1.pid")" '($1 == pid || $2 == pid) && $3 !~ /^Z/ { n++ } END { exit !n }'
 }
 
 # listening PORT: by the kernel's table, for a probing connection would leave traces in the daemons' logs.

@@ -1,0 +1,58 @@
+//! ICAP (RFC 3507) client on tokio.
+//!
+//! A [`Client`] hands HTTP messages to one ICAP service, and each call comes back with an [`Outcome`]: send the
+//! message on as it is, send this instead, or answer the user with this page.
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use icap_client::{Client, Outcome, Reqmod};
+//! use icap_proto::HttpHead;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("icap://av.local/reqmod").build()?;
+//! let head = HttpHead::request("POST", "http://files.example/up", [("Content-Length", "5")])?;
+//! match client.reqmod(Reqmod::new(head, Full::new(Bytes::from_static(b"hello")))).await? {
+//!     Outcome::Unmodified(original) => println!("send on: {:?}", original.head()),
+//!     Outcome::Modified(adapted) => println!("send this instead: {:?}", adapted.head()),
+//!     Outcome::Answered(adapted) => println!("answer the user: {:?}", adapted.head()),
+//!     _ => {}
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```text
+//!             ┌──────────────────── exchange ───────────────────┐
+//!  your body ─► source ─► client::Connection ─► output ─► socket │ ─► server
+//!             │   │ keeps what was read        ◄─ input ◄─       │ ◄─
+//!             └───┼──────────────┬───────────────────────────────┘
+//!                 ▼              ▼
+//!           Original<B>      Adapted<B>   its poll_frame is what moves both directions
+//! ```
+//!
+//! No task is spawned: while a call is awaited the call moves the bytes, afterwards the [`Adapted`] body does,
+//! upload and download together. Its clean end gives the connection back to the pool; whoever drops a call or an
+//! [`Adapted`] early closes the connection.
+
+mod adapted;
+mod builder;
+mod client;
+mod connect;
+mod error;
+mod exchange;
+mod message;
+mod original;
+mod outcome;
+mod pool;
+mod source;
+mod timeouts;
+
+pub use adapted::Adapted;
+pub use builder::ClientBuilder;
+pub use client::Client;
+pub use error::{BoxError, Error, Failure, Invalid};
+pub use message::{Reqmod, Respmod};
+pub use original::{Original, Replay};
+pub use outcome::Outcome;
+pub use timeouts::{Stage, Timeouts};

@@ -16,7 +16,7 @@ const READ_BODY: usize = 64 * 1024;
 const READ_MIN: usize = 4 * 1024;
 
 /// The read buffer of a connection. It is empty, and holds no memory, while the connection is idle.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Input {
     buffer: BytesMut,
     /// How long the buffer was when the last event could not be made of it.
@@ -53,6 +53,11 @@ impl Input {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
+    }
+
+    /// The owner asks for an event: whether more is needed is open again.
+    pub(crate) const fn ask(&mut self) {
+        self.starved_at = None;
     }
 
     /// No event can be made of what is there.
@@ -99,16 +104,27 @@ impl Input {
         let end = match &self.buffer[..] {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] => Some(2),
-            bytes => scan.find_end(bytes).map_err(|error| error.shifted(self.position))?,
+            bytes => scan
+                .find_end_within(bytes, limits.trailer_bytes, ParseErrorKind::TrailerTooLong)
+                .map_err(|error| error.shifted(self.position))?,
         };
-        if end.unwrap_or(self.buffer.len()) > limits.trailer_bytes {
-            return Err(self.error(ParseErrorKind::TrailerTooLong));
-        }
         let Some(end) = end else { return Ok(None) };
         let block = self.buffer.split_to(end).freeze();
         let trailer = Headers::parse(block, limits, leniency)
             .map_err(|error| error.shifted(self.position))?;
         self.consumed(end as u64);
         Ok(Some(trailer))
+    }
+}
+
+/// Sizes only: the bytes may hold credentials.
+impl core::fmt::Debug for Input {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Input")
+            .field("buffered", &self.buffer.len())
+            .field("starved_at", &self.starved_at)
+            .field("closed", &self.closed)
+            .field("position", &self.position)
+            .finish()
     }
 }

@@ -39,7 +39,7 @@ pub struct Leniency {
     pub untimely_continue: bool,
     /// 201 read as 200 (Symantec Scan Engine).
     pub created_as_ok: bool,
-    /// `ieof` on the last chunk of a body that is no preview.
+    /// `ieof` on the last chunk of a body that is no preview, `use-original-body` on one that is no 206: ignored.
     pub stray_ieof: bool,
     /// `ieof=value` at the end of a preview, read as `ieof` (c-icap looks no further than the name).
     pub ieof_with_value: bool,

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::allow::Allow;
 use crate::error::Misuse;
-use crate::headers::InvalidHeader;
+use crate::headers::{InvalidHeader, unfold};
 use crate::istag::IsTag;
 use crate::method::Method;
 use crate::response::ResponseHead;
@@ -70,7 +70,10 @@ impl ServiceOptions {
     pub fn from_response(answer: &ResponseHead) -> Self {
         let headers = answer.headers();
         let number = |name| headers.get(name).and_then(class::decimal);
-        let text = |name| headers.get(name).map(|text| String::from_utf8_lossy(text).into_owned());
+        let text = |name| {
+            let text = unfold(headers.get(name)?);
+            Some(String::from_utf8_lossy(&text).into_owned())
+        };
         Self {
             methods: headers
                 .get_all("Methods")

@@ -12,7 +12,7 @@ const COPY_BELOW: usize = 1024;
 ///
 /// Heads, chunk lines and small chunks are gathered in one buffer; larger body data is moved in, never copied.
 /// Use it through [`Buf`]: write [`chunks_vectored`](Buf::chunks_vectored), then [`advance`](Buf::advance).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Output {
     sealed: VecDeque<Bytes>,
     /// The newest bytes, still growing.
@@ -50,6 +50,13 @@ impl Output {
         let framing = self.open.split().freeze();
         self.sealed_len = self.sealed_len.saturating_add(framing.len());
         self.sealed.push_back(framing);
+    }
+}
+
+/// Sizes only: the bytes may hold credentials.
+impl core::fmt::Debug for Output {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Output").field("remaining", &self.remaining()).finish_non_exhaustive()
     }
 }
 

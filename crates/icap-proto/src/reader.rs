@@ -28,8 +28,8 @@ pub(crate) trait Head: Sized {
     fn assemble(parsed: Self::Parsed, head: Bytes, sections: Sections) -> Self;
 
     /// Whether a message of this kind may begin with these bytes: decided as early as it can be, so that
-    /// nothing else is buffered.
-    fn can_start_with(bytes: &[u8]) -> bool;
+    /// nothing else is buffered. `None` while that is open; it was for the first `seen` bytes.
+    fn starts(bytes: &[u8], seen: usize) -> Option<bool>;
 }
 
 /// The encapsulated heads of a message.
@@ -66,13 +66,17 @@ impl Sections {
 #[derive(Debug)]
 pub(crate) struct HeadReader<H: Head> {
     scan: HeadScan,
+    /// The first bytes are those of such a message.
+    begun: bool,
+    /// The start line is all there.
+    has_line: bool,
     /// The parsed ICAP part and its length, while the sections are on their way.
     parsed: Option<(H::Parsed, usize)>,
 }
 
 impl<H: Head> HeadReader<H> {
     pub(crate) fn new() -> Self {
-        Self { scan: HeadScan::default(), parsed: None }
+        Self { scan: HeadScan::default(), begun: false, has_line: false, parsed: None }
     }
 
     /// The head and its length on the wire; `None` when more input is needed.
@@ -95,6 +99,7 @@ impl<H: Head> HeadReader<H> {
             self.parsed = Some((parsed, head_len));
             return Ok(None);
         }
+        *self = Self::new();
         let head = input.split_to(head_len).freeze();
         let sections = input.split_to(list.header_bytes()).freeze();
         let sections = Sections::parse(&sections, &list, limits, leniency)
@@ -108,20 +113,22 @@ impl<H: Head> HeadReader<H> {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<(H::Parsed, usize)>, ParseError> {
-        if !H::can_start_with(input) {
-            return Err(ParseError::new(Kind::NotIcap, 0));
+        // Every byte is looked at once, however the head is cut: what was seen before is not searched again.
+        let seen = self.scan.seen();
+        if !self.begun {
+            match H::starts(input, seen) {
+                Some(false) => return Err(ParseError::new(Kind::NotIcap, 0)),
+                decided => self.begun = decided.is_some(),
+            }
         }
-        let found = self.scan.find_end(input)?;
-        let size = found.unwrap_or(input.len());
-        if size > limits.start_line {
-            let line = input.get(..limits.start_line).unwrap_or_default();
-            if memchr::memchr(b'\n', line).is_none() {
+        if !self.has_line {
+            let line = input.get(..limits.start_line).unwrap_or(input);
+            self.has_line = memchr::memchr(b'\n', line.get(seen..).unwrap_or_default()).is_some();
+            if !self.has_line && input.len() > limits.start_line {
                 return Err(ParseError::new(Kind::StartLineTooLong, limits.start_line));
             }
         }
-        if size > limits.head_bytes {
-            return Err(ParseError::new(Kind::HeadTooLong, limits.head_bytes));
-        }
+        let found = self.scan.find_end_within(input, limits.head_bytes, Kind::HeadTooLong)?;
         let Some(end) = found else { return Ok(None) };
         let parsed = H::parse(input.get(..end).unwrap_or_default(), limits, leniency)?;
         Ok(Some((parsed, end)))

@@ -391,13 +391,11 @@ impl Head for RequestHead {
         }
     }
 
-    fn can_start_with(bytes: &[u8]) -> bool {
-        let method = class::token_len(bytes);
-        match bytes.get(method) {
-            None => true,
-            Some(b' ') => method > 0,
-            Some(_) => false,
-        }
+    fn starts(bytes: &[u8], seen: usize) -> Option<bool> {
+        let fresh = bytes.get(seen..).unwrap_or_default();
+        let more = class::token_len(fresh);
+        let method = seen.saturating_add(more);
+        fresh.get(more).map(|&next| next == b' ' && method > 0)
     }
 }
 

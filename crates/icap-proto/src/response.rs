@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::allow::Allow;
 use crate::encapsulated::{Encapsulated, Entity};
 use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
-use crate::headers::{Headers, InvalidHeader};
+use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::http_head::HttpHead;
 use crate::istag::IsTag;
 use crate::known::{Known, WRITTEN_BY_ENCODER};
@@ -216,7 +216,13 @@ impl ResponseHead {
                 return Err(Kind::MissingEncapsulated);
             }
         }
-        if self.parts().fits_response(method, status) { Ok(()) } else { Err(Kind::EntityList) }
+        let created = status == StatusCode::CREATED && !leniency.created_as_ok;
+        let fits = self.parts().fits_response(method, status);
+        if fits && (!created || self.parts() == Encapsulated::NONE) {
+            Ok(())
+        } else {
+            Err(Kind::EntityList)
+        }
     }
 }
 
@@ -232,7 +238,7 @@ impl ResponseBuilder {
     /// The tag of the service state. Every response of a server has one (RFC 3507 section 4.7).
     pub fn istag(mut self, tag: &IsTag) -> Self {
         // A tag holds nothing that a field value may not.
-        let _ = self.head.headers.append("ISTag", alloc::format!("{tag}"));
+        let _ = self.head.headers.set("ISTag", alloc::format!("{tag}"));
         self
     }
 
@@ -290,14 +296,14 @@ impl ResponseBuilder {
         Ok(self)
     }
 
-    /// Adds fields that have been checked already.
+    /// Adds fields that have been checked already; folded values come out on one line.
     ///
     /// # Errors
     ///
     /// [`InvalidHeader::Reserved`] as [`header`](Self::header).
     pub fn headers(mut self, headers: &Headers) -> Result<Self, InvalidHeader> {
         for field in headers.iter() {
-            self = self.header(field.name, field.value)?;
+            self = self.header(field.name, unfold(field.value))?;
         }
         Ok(self)
     }
@@ -383,7 +389,9 @@ impl Head for ResponseHead {
         }
     }
 
-    fn can_start_with(bytes: &[u8]) -> bool {
-        bytes.iter().zip(b"ICAP/").all(|(byte, expected)| byte == expected)
+    fn starts(bytes: &[u8], _seen: usize) -> Option<bool> {
+        const NAME: &[u8] = b"ICAP/";
+        let same = bytes.iter().zip(NAME).all(|(byte, expected)| byte == expected);
+        (!same || bytes.len() >= NAME.len()).then_some(same)
     }
 }

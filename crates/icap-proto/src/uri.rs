@@ -1,5 +1,6 @@
 //! Service URIs.
 
+use alloc::string::String;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
 use core::str::FromStr;
@@ -166,6 +167,22 @@ impl FromStr for ServiceUri {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         Self::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl TryFrom<&str> for ServiceUri {
+    type Error = ParseError;
+
+    fn try_from(text: &str) -> Result<Self, ParseError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for ServiceUri {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        Self::parse(text.into())
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Connection {
     output: Output,
     reader: HeadReader<ResponseHead>,
     answer: Answer,
+    /// Trailers of a body that ended while 100 Continue was awaited.
+    held_trailers: Headers,
+    /// Bytes of the server were there before anything was asked.
+    unasked: bool,
     close: Option<CloseReason>,
     failed: Option<Error>,
 }
@@ -60,6 +64,8 @@ impl Connection {
             output: Output::default(),
             reader: HeadReader::new(),
             answer: Answer::default(),
+            held_trailers: Headers::new(),
+            unasked: false,
             close: None,
             failed: None,
         }
@@ -80,6 +86,8 @@ impl Connection {
         self.method = head.method().clone();
         self.reader = HeadReader::new();
         self.answer = Answer::default();
+        self.held_trailers = Headers::new();
+        self.unasked = !self.input.is_empty();
         self.input.start_message();
         if head.close() {
             self.close = Some(CloseReason::Asked);
@@ -153,6 +161,9 @@ impl Connection {
     /// [`Misuse::NoBody`] when no body is being sent.
     pub fn finish(&mut self, trailers: &Headers) -> Result<(), Error> {
         let end = self.state.finish()?;
+        if end == End::Nothing {
+            self.held_trailers = trailers.clone();
+        }
         self.write_end(end, trailers);
         Ok(())
     }
@@ -173,7 +184,8 @@ impl Connection {
         }
     }
 
-    /// Whether bytes should be read: everything that has arrived is used up and more must come.
+    /// Whether bytes should be read: everything that has arrived is used up and more must come. False while the
+    /// owner has not asked for the next event.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         let reading = matches!(self.state.read, Read::Head | Read::Body | Read::Trailer);
@@ -220,6 +232,7 @@ impl Connection {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        self.input.ask();
         let event = self.next_event();
         if let Err(error) = event {
             self.failed = Some(error);
@@ -281,6 +294,9 @@ impl Connection {
         };
         self.input.consumed(size as u64);
         let status = head.status();
+        if self.unasked && !status.is_error() {
+            return Err(PeerMisbehaved::UnsolicitedResponse.into());
+        }
         if status == StatusCode::CONTINUE {
             return self.on_continue(&head);
         }
@@ -315,7 +331,8 @@ impl Connection {
             Continued::Ignored => Ok(Next::Again),
             Continued::Proceed => Ok(Next::Event(Event::Continue)),
             Continued::ProceedToEnd => {
-                self.write_end(End::Body, &Headers::new());
+                let trailers = core::mem::take(&mut self.held_trailers);
+                self.write_end(End::Body, &trailers);
                 Ok(Next::Event(Event::Continue))
             }
         }
@@ -360,9 +377,10 @@ impl Connection {
     fn end(&mut self, icap_trailer: Headers) -> Result<Next, Error> {
         let BodyEnd { ieof, original_body, trailers } = core::mem::take(&mut self.answer.body_end);
         let partial = self.answer.status == Some(StatusCode::PARTIAL_CONTENT);
-        if (ieof && !self.leniency.stray_ieof)
-            || (original_body.is_some() && !partial && !self.leniency.stray_ieof)
-        {
+        if ieof && !self.leniency.stray_ieof {
+            return Err(self.input.error(crate::ParseErrorKind::MisplacedIeof).into());
+        }
+        if original_body.is_some() && !partial && !self.leniency.stray_ieof {
             return Err(PeerMisbehaved::MisplacedOriginalBody.into());
         }
         let use_original_body = match original_body.filter(|_| partial) {

@@ -101,16 +101,22 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Misuse`] when there is nothing to answer, the status is 100, the client does not take a 204 or 206, or
-    /// the parts do not fit the method.
+    /// [`Misuse`] when there is nothing to answer, the status is 1xx, the client does not take a 204 or 206, or
+    /// the parts do not fit the method. While the head of a request is on its way only an error can be told.
     pub fn respond(&mut self, mut head: ResponseHead) -> Result<(), Error> {
-        let nothing_asked = matches!(self.state.read, Read::Idle { .. }) && self.failed.is_none();
+        let status = head.status();
+        let nothing_asked = match self.state.read {
+            _ if self.failed.is_some() => false,
+            Read::Idle { .. } => true,
+            // A head that does not come to its end can be refused, nothing else.
+            Read::Head => !status.is_error(),
+            _ => false,
+        };
         if nothing_asked || self.state.write != Write::Nothing {
             return Err(Misuse::NothingToAnswer.into());
         }
-        let status = head.status();
         match status {
-            StatusCode::CONTINUE => return Err(Misuse::ContinueNotDue.into()),
+            interim if interim.as_u16() < 200 => return Err(Misuse::ContinueNotDue.into()),
             StatusCode::NO_CONTENT if !self.permits_no_content() => {
                 return Err(Misuse::NoContentNotAllowed.into());
             }
@@ -237,6 +243,7 @@ impl Connection {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        self.input.ask();
         let event = self.next_event();
         event.map_err(|error| self.fail(error))
     }
@@ -319,6 +326,7 @@ impl Connection {
         self.state = State::new();
         self.method = None;
         self.reader = HeadReader::new();
+        self.trailers = Headers::new();
         self.input.start_message();
     }
 

@@ -267,12 +267,8 @@ impl ChunkDecoder {
             bytes => {
                 let found = self
                     .trailer_scan
-                    .find_end(bytes)
+                    .find_end_within(bytes, limits.trailer_bytes, Kind::TrailerTooLong)
                     .map_err(|error| error.shifted(self.consumed))?;
-                if found.unwrap_or(bytes.len()) > limits.trailer_bytes {
-                    let error = ParseError::new(Kind::TrailerTooLong, limits.trailer_bytes);
-                    return Err(error.shifted(self.consumed));
-                }
                 let Some(end) = found else { return Ok(None) };
                 end
             }

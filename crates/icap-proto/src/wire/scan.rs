@@ -44,4 +44,25 @@ impl HeadScan {
         self.seen = bytes.len();
         Ok(None)
     }
+
+    /// [`find_end`](Self::find_end) for a block of at most `limit` bytes; a longer one is refused with
+    /// `too_long`, however much of it is there.
+    pub(crate) fn find_end_within(
+        &mut self,
+        bytes: &[u8],
+        limit: usize,
+        too_long: ParseErrorKind,
+    ) -> Result<Option<usize>, ParseError> {
+        let window = bytes.get(..=limit).unwrap_or(bytes);
+        let end = self.find_end(window)?;
+        if end.unwrap_or(window.len()) > limit {
+            return Err(ParseError::new(too_long, limit));
+        }
+        Ok(end)
+    }
+
+    /// Bytes that were looked at and do not end the head.
+    pub(crate) const fn seen(&self) -> usize {
+        self.seen
+    }
 }

@@ -1,0 +1,186 @@
+//! What can go wrong, sorted by the leg of the way on which it went wrong.
+
+use std::convert::Infallible;
+use std::io;
+
+use icap_proto::{InvalidHeader, Misuse, ParseError, ResponseHead, StatusCode, Truncated};
+
+use crate::original::Replay;
+use crate::timeouts::Stage;
+
+/// An error of any type, as bodies give them.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call, or the body of its answer, failed.
+///
+/// The text of an error includes its cause, so [`source`](std::error::Error::source) gives none. It never holds
+/// bytes of a message; the error of the caller's own body is shown as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller asked for something that cannot be sent. Nothing was.
+    #[error("the request cannot be sent: {0}")]
+    Invalid(Invalid),
+    /// The host has no address, or none of its addresses takes a connection.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// Sending failed, and no answer was there to be read.
+    #[error("cannot send to the server: {0}")]
+    Write(io::Error),
+    /// Receiving failed.
+    #[error("cannot receive from the server: {0}")]
+    Read(io::Error),
+    /// The server closed the connection before the end of its answer (RFC 3507 section 6.2, codes 1001 and 1005).
+    #[error("the server closed the connection {0}")]
+    Closed(Truncated),
+    /// The server broke the protocol.
+    #[error("{0}")]
+    Protocol(icap_proto::Error),
+    /// The server sent a body without the HTTP head that belongs in front of it.
+    #[error("the answer has no HTTP head")]
+    MissingHead,
+    /// Nothing moved for the time set in [`Timeouts`](crate::Timeouts).
+    #[error("timeout {0}")]
+    Timeout(Stage),
+    /// The server answered with a status that carries no adaptation: 4xx, 5xx, or one that ICAP does not know.
+    #[error("the server answered {}", Answered(.0))]
+    Status(Box<ResponseHead>),
+    /// The caller's body failed.
+    #[error("the body to send failed: {0}")]
+    Source(BoxError),
+}
+
+impl Error {
+    /// Whether the same call may succeed a second time, here or on another server: the network failed, something
+    /// took too long, or the server said that it is busy (408, 502, 503).
+    ///
+    /// Whether the message is still there to be sent is for [`Failure::original`] to say.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Write(_) | Self::Read(_) | Self::Closed(_) => true,
+            Self::Timeout(_) => true,
+            Self::Status(response) => matches!(
+                response.status(),
+                StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::BAD_GATEWAY
+                    | StatusCode::SERVICE_UNAVAILABLE
+            ),
+            Self::Invalid(_) | Self::Protocol(_) | Self::MissingHead | Self::Source(_) => false,
+        }
+    }
+
+    /// Whether a time limit was reached.
+    #[must_use]
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout(_))
+    }
+
+    /// The head of the answer, when the server answered with a status that is an error.
+    #[must_use]
+    pub fn response(&self) -> Option<&ResponseHead> {
+        match self {
+            Self::Status(response) => Some(response),
+            _ => None,
+        }
+    }
+}
+
+/// What the caller gave that no ICAP request can be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// The service URI does not parse.
+    #[error("{0}")]
+    Uri(ParseError),
+    /// An `icaps` URI.
+    #[error("icaps needs TLS, which this version of the client does not have")]
+    Tls,
+    /// A field for the ICAP head.
+    #[error("{0}")]
+    Header(InvalidHeader),
+    /// An HTTP request head where a response head belongs, or the other way round.
+    #[error("{0}")]
+    Parts(Misuse),
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Self::Invalid(Invalid::Uri(error))
+    }
+}
+
+/// A [`ServiceUri`](icap_proto::ServiceUri) is one already.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// A failed call: the error and, where it can still be sent on, the message.
+///
+/// The message is there as long as nothing of it was let go: always when connecting failed, in a preview, and
+/// beyond that as far as [`replay_limit`](crate::ClientBuilder::replay_limit) reaches. Letting it pass or not is
+/// the caller's decision.
+pub struct Failure<B> {
+    error: Error,
+    /// In a box because results are moved around and failures are rare.
+    original: Option<Box<Replay<B>>>,
+}
+
+impl<B> Failure<B> {
+    pub(crate) fn new(error: Error, original: Option<Replay<B>>) -> Self {
+        Self { error, original: original.map(Box::new) }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The message as it was given to the call, unless a part of it is gone.
+    #[must_use]
+    pub fn original(&self) -> Option<&Replay<B>> {
+        self.original.as_deref()
+    }
+
+    /// The error and the message.
+    #[must_use]
+    pub fn into_parts(self) -> (Error, Option<Replay<B>>) {
+        (self.error, self.original.map(|original| *original))
+    }
+}
+
+impl<B> From<Failure<B>> for Error {
+    fn from(failure: Failure<B>) -> Self {
+        failure.error
+    }
+}
+
+impl<B> std::fmt::Debug for Failure<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Failure")
+            .field("error", &self.error)
+            .field("original", &self.original.is_some())
+            .finish()
+    }
+}
+
+impl<B> std::fmt::Display for Failure<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<B> std::error::Error for Failure<B> {}
+
+/// Shows a status with its reason phrase. What the server wrote may hold terminal controls, so bytes beyond
+/// visible ASCII are escaped.
+struct Answered<'a>(&'a ResponseHead);
+
+impl std::fmt::Display for Answered<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.0.status(), self.0.reason().escape_ascii())
+    }
+}

@@ -1,0 +1,17 @@
+//! What a service makes of a message.
+
+use crate::adapted::Adapted;
+use crate::original::Original;
+
+/// The answer of a service (RFC 3507 sections 3.1 and 3.2).
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "the message is lost unless the outcome is followed"]
+pub enum Outcome<B> {
+    /// Send the message on as it was (204).
+    Unmodified(Original<B>),
+    /// Send this in place of the message: a request in REQMOD, a response in RESPMOD.
+    Modified(Adapted<B>),
+    /// Answer the user with this response; the request goes nowhere. REQMOD only.
+    Answered(Adapted<B>),
+}

@@ -1,0 +1,191 @@
+//! The body on its way out, with what is needed to send it once more.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+/// A body whose pieces are kept while they may be needed again.
+///
+/// Keeping a piece is a reference count, not a copy.
+#[derive(Debug)]
+pub(crate) struct Source<B> {
+    body: B,
+    /// Pieces of `body` to be handed out and, while `keeping`, those that were.
+    pieces: VecDeque<Bytes>,
+    /// How many of `pieces` were handed out. 0 unless `keeping`.
+    handed: usize,
+    /// What was handed out and given back.
+    rest: Bytes,
+    keeping: bool,
+    /// Bytes in `pieces`.
+    kept: u64,
+    /// Bytes that may be kept.
+    limit: u64,
+    end: Option<End>,
+}
+
+/// How `body` ended.
+#[derive(Debug)]
+enum End {
+    Clean(Option<HeaderMap>),
+    Failed,
+}
+
+impl<B> Source<B> {
+    /// A body of which up to `limit` bytes are kept.
+    pub(crate) const fn new(body: B, limit: u64) -> Self {
+        Self {
+            body,
+            pieces: VecDeque::new(),
+            handed: 0,
+            rest: Bytes::new(),
+            keeping: true,
+            kept: 0,
+            limit,
+            end: None,
+        }
+    }
+
+    /// Changes how much is kept, for a body that has not been read or when a preview is over.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+        self.hold_to_limit();
+    }
+
+    /// Takes back what was not used of a piece.
+    pub(crate) fn put_back(&mut self, rest: Bytes) {
+        self.rest = rest;
+    }
+
+    /// Trailers, once the body is at its end.
+    pub(crate) const fn trailers(&self) -> Option<&HeaderMap> {
+        match &self.end {
+            Some(End::Clean(trailers)) => trailers.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The body from its first byte, unless a part of it is gone.
+    pub(crate) fn rewind(mut self) -> Option<Self> {
+        if !self.keeping || matches!(self.end, Some(End::Failed)) {
+            return None;
+        }
+        self.handed = 0;
+        self.rest = Bytes::new();
+        Some(self)
+    }
+
+    /// Lets go of each piece as it is handed out.
+    pub(crate) fn stop_keeping(&mut self) {
+        self.pieces.drain(..self.handed.min(self.pieces.len()));
+        self.handed = 0;
+        self.keeping = false;
+    }
+
+    fn hold_to_limit(&mut self) {
+        if self.kept > self.limit {
+            self.stop_keeping();
+        }
+    }
+
+    /// The next piece that was taken off the body before.
+    fn next_kept(&mut self) -> Option<Bytes> {
+        if !self.rest.is_empty() {
+            return Some(std::mem::take(&mut self.rest));
+        }
+        if !self.keeping {
+            return self.pieces.pop_front();
+        }
+        let piece = self.pieces.get(self.handed)?.clone();
+        self.handed = self.handed.saturating_add(1);
+        Some(piece)
+    }
+
+    fn has_kept(&self) -> bool {
+        !self.rest.is_empty() || self.handed < self.pieces.len()
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Source<B> {
+    /// The next piece of data, never empty; `None` at the end.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+        if let Some(piece) = self.next_kept() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        while self.end.is_none() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => self.end = Some(End::Clean(None)),
+                Some(Err(error)) => {
+                    self.end = Some(End::Failed);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) if piece.is_empty() => {}
+                    Ok(piece) => {
+                        self.keep(&piece);
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                    // Nothing comes behind trailers.
+                    Err(frame) => self.end = Some(End::Clean(frame.into_trailers().ok())),
+                },
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// The rest of the body in frames: kept pieces, the body itself, trailers.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(data) = ready!(self.poll_data(cx)) {
+            return Poll::Ready(Some(data.map(Frame::data)));
+        }
+        let trailers = match &mut self.end {
+            Some(End::Clean(trailers)) => trailers.take(),
+            _ => None,
+        };
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    /// Whether the end is known without asking the body.
+    pub(crate) fn is_at_end(&self) -> bool {
+        !self.has_kept()
+            && match &self.end {
+                Some(End::Clean(trailers)) => trailers.is_none(),
+                Some(End::Failed) => false,
+                None => self.body.is_end_stream(),
+            }
+    }
+
+    /// Bytes that are still to come, trailers apart.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let waiting = self.pieces.iter().skip(self.handed).map(|piece| piece.len() as u64);
+        let waiting = waiting.fold(self.rest.len() as u64, u64::saturating_add);
+        let body = match self.end {
+            None => self.body.size_hint(),
+            Some(_) => SizeHint::with_exact(0),
+        };
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(waiting));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(waiting));
+        }
+        hint
+    }
+
+    /// Remembers a piece that is handed out now.
+    fn keep(&mut self, piece: &Bytes) {
+        if !self.keeping {
+            return;
+        }
+        self.kept = self.kept.saturating_add(piece.len() as u64);
+        self.pieces.push_back(piece.clone());
+        self.handed = self.pieces.len();
+        self.hold_to_limit();
+    }
+}
