@@ -30,7 +30,7 @@ impl ScanService {
     ///
     /// # Errors
     ///
-    /// None: the texts of the service are constants.
+    /// None; the texts of the service are constants.
     pub fn reqmod(engine: Engine) -> Result<Self, InvalidHeader> {
         Ok(Self { engine, options: with_common(ServiceOptions::reqmod("Scan server: requests")?)? })
     }
@@ -39,9 +39,12 @@ impl ScanService {
     ///
     /// # Errors
     ///
-    /// None: the texts of the service are constants.
+    /// None; the texts of the service are constants.
     pub fn respmod(engine: Engine) -> Result<Self, InvalidHeader> {
-        Ok(Self { engine, options: with_common(ServiceOptions::respmod("Scan server: responses")?)? })
+        Ok(Self {
+            engine,
+            options: with_common(ServiceOptions::respmod("Scan server: responses")?)?,
+        })
     }
 
     /// Scans the whole body and keeps none of it: the client still has it.
@@ -76,13 +79,13 @@ impl Service for ScanService {
     }
 
     async fn call(&self, request: Request) -> Result<Reply, Error> {
-        let allows_no_content = request.allows_no_content();
         let (head, preview) = request.preview().await?;
         if preview.is_complete() {
             return self.scan_preview(&preview);
         }
         let body = preview.proceed().await?;
-        if allows_no_content {
+        // Behind the preview a 204 needs the client's leave.
+        if head.allow().no_content {
             self.scan_all(body).await
         } else {
             self.scan_passing(&head, body).await
@@ -108,7 +111,7 @@ impl EchoService {
     ///
     /// # Errors
     ///
-    /// None: the texts of the service are constants.
+    /// None; the texts of the service are constants.
     pub fn new() -> Result<Self, InvalidHeader> {
         let options = ServiceOptions::respmod("Scan server: echo")?.method(Method::Reqmod);
         Ok(Self { options: with_common(options)? })
@@ -134,12 +137,12 @@ impl Service for EchoService {
 ///
 /// # Errors
 ///
-/// None: the texts of the services are constants.
-pub fn install(server: Server, engine: &Engine) -> Result<Server, InvalidHeader> {
+/// The server has a service under one of these paths.
+pub fn install(server: Server, engine: &Engine) -> anyhow::Result<Server> {
     Ok(server
-        .service("/reqmod", ScanService::reqmod(engine.clone())?)
-        .service("/respmod", ScanService::respmod(engine.clone())?)
-        .service("/echo", EchoService::new()?))
+        .service("/reqmod", ScanService::reqmod(engine.clone())?)?
+        .service("/respmod", ScanService::respmod(engine.clone())?)?
+        .service("/echo", EchoService::new()?)?)
 }
 
 fn with_common(options: ServiceOptions) -> Result<ServiceOptions, InvalidHeader> {

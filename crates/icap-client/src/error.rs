@@ -19,7 +19,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// The caller asked for something that cannot be sent. Nothing was.
-    #[error("the request cannot be sent: {0}")]
+    #[error("{0}")]
     Invalid(Invalid),
     /// The host has no address, or none of its addresses takes a connection.
     #[error("cannot connect: {0}")]
@@ -33,11 +33,11 @@ pub enum Error {
     /// The server closed the connection before the end of its answer (RFC 3507 section 6.2, codes 1001 and 1005).
     #[error("the server closed the connection {0}")]
     Closed(Truncated),
-    /// The server broke the protocol.
-    #[error("{0}")]
+    /// The server broke the protocol: the rule, and where in the answer.
+    #[error("invalid answer: {0}")]
     Protocol(icap_proto::Error),
     /// The server sent a body without the HTTP head that belongs in front of it.
-    #[error("the answer has no HTTP head")]
+    #[error("invalid answer: a body without an HTTP head")]
     MissingHead,
     /// Nothing moved for the time set in [`Timeouts`](crate::Timeouts).
     #[error("timeout {0}")]
@@ -86,7 +86,7 @@ impl Error {
     }
 }
 
-/// What the caller gave that no ICAP request can be made of.
+/// What was wrong with a setting or a message of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Invalid {
@@ -96,22 +96,23 @@ pub enum Invalid {
     /// An `icaps` URI.
     #[error("icaps needs TLS, which this version of the client does not have")]
     Tls,
-    /// A field for the ICAP head.
-    #[error("{0}")]
+    /// A field that cannot stand in an ICAP head, or a trailer that cannot be sent.
+    #[error("cannot send a field: {0}")]
     Header(InvalidHeader),
     /// An HTTP request head where a response head belongs, or the other way round.
     #[error("{0}")]
     Parts(Misuse),
 }
 
-impl From<ParseError> for Error {
+/// For texts that become a [`ServiceUri`](icap_proto::ServiceUri).
+impl From<ParseError> for Invalid {
     fn from(error: ParseError) -> Self {
-        Self::Invalid(Invalid::Uri(error))
+        Self::Uri(error)
     }
 }
 
-/// A [`ServiceUri`](icap_proto::ServiceUri) is one already.
-impl From<Infallible> for Error {
+/// For what is a [`ServiceUri`](icap_proto::ServiceUri) already.
+impl From<Infallible> for Invalid {
     fn from(never: Infallible) -> Self {
         match never {}
     }
@@ -181,6 +182,10 @@ struct Answered<'a>(&'a ResponseHead);
 
 impl std::fmt::Display for Answered<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.0.status(), self.0.reason().escape_ascii())
+        self.0.status().fmt(f)?;
+        if self.0.reason().is_empty() {
+            return Ok(());
+        }
+        write!(f, " {}", self.0.reason().escape_ascii())
     }
 }

@@ -37,6 +37,7 @@
 
 mod adapted;
 mod builder;
+mod call;
 mod client;
 mod connect;
 mod error;

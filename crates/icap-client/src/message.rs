@@ -118,7 +118,10 @@ impl Fields {
         self.valid.get(name).is_some()
     }
 
-    pub(crate) fn apply(&self, mut request: RequestBuilder) -> Result<RequestBuilder, InvalidHeader> {
+    pub(crate) fn apply(
+        &self,
+        mut request: RequestBuilder,
+    ) -> Result<RequestBuilder, InvalidHeader> {
         if let Some(error) = self.invalid {
             return Err(error);
         }

@@ -36,8 +36,8 @@ enum End {
 }
 
 impl<B> Source<B> {
-    /// A body of which up to `limit` bytes are kept.
-    pub(crate) const fn new(body: B, limit: u64) -> Self {
+    /// A body that has not been read. All of it is kept until a limit is set.
+    pub(crate) const fn new(body: B) -> Self {
         Self {
             body,
             pieces: VecDeque::new(),
@@ -45,12 +45,12 @@ impl<B> Source<B> {
             rest: Bytes::new(),
             keeping: true,
             kept: 0,
-            limit,
+            limit: u64::MAX,
             end: None,
         }
     }
 
-    /// Changes how much is kept, for a body that has not been read or when a preview is over.
+    /// Changes how much is kept. A body that has given more already is no longer kept at all.
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
         self.hold_to_limit();
@@ -69,14 +69,14 @@ impl<B> Source<B> {
         }
     }
 
-    /// The body from its first byte, unless a part of it is gone.
-    pub(crate) fn rewind(mut self) -> Option<Self> {
+    /// Goes back to the first byte; false when a part of the body is gone.
+    pub(crate) fn rewind(&mut self) -> bool {
         if !self.keeping || matches!(self.end, Some(End::Failed)) {
-            return None;
+            return false;
         }
         self.handed = 0;
         self.rest = Bytes::new();
-        Some(self)
+        true
     }
 
     /// Lets go of each piece as it is handed out.
@@ -112,7 +112,10 @@ impl<B> Source<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Source<B> {
     /// The next piece of data, never empty; `None` at the end.
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+    pub(crate) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, B::Error>>> {
         if let Some(piece) = self.next_kept() {
             return Poll::Ready(Some(Ok(piece)));
         }

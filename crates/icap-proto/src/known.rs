@@ -20,6 +20,11 @@ pub(crate) const WRITTEN_BY_ENCODER: [&str; 8] = [
     "Keep-Alive",
 ];
 
+/// Whether a second field of this name would be refused by whoever reads it.
+pub(crate) fn stands_once(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Host") || name.eq_ignore_ascii_case("ISTag")
+}
+
 /// What the fields of one head say about its framing.
 #[derive(Debug, Default)]
 pub(crate) struct Known<'a> {

@@ -115,14 +115,14 @@ impl<H: Head> HeadReader<H> {
     ) -> Result<Option<(H::Parsed, usize)>, ParseError> {
         // Every byte is looked at once, however the head is cut: what was seen before is not searched again.
         let seen = self.scan.seen();
+        let line = input.get(..limits.start_line).unwrap_or(input);
         if !self.begun {
-            match H::starts(input, seen) {
+            match H::starts(line, seen) {
                 Some(false) => return Err(ParseError::new(Kind::NotIcap, 0)),
                 decided => self.begun = decided.is_some(),
             }
         }
         if !self.has_line {
-            let line = input.get(..limits.start_line).unwrap_or(input);
             self.has_line = memchr::memchr(b'\n', line.get(seen..).unwrap_or_default()).is_some();
             if !self.has_line && input.len() > limits.start_line {
                 return Err(ParseError::new(Kind::StartLineTooLong, limits.start_line));

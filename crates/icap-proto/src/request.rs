@@ -9,7 +9,7 @@ use crate::encapsulated::{Encapsulated, Entity};
 use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
 use crate::headers::{Headers, InvalidHeader};
 use crate::http_head::HttpHead;
-use crate::known::{Known, WRITTEN_BY_ENCODER};
+use crate::known::{Known, WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Sections};
 use crate::uri::{ServiceUri, UriParts};
@@ -268,7 +268,7 @@ impl RequestBuilder {
         self
     }
 
-    /// Adds a field to the ICAP head.
+    /// Adds a field to the ICAP head; `Host` and `ISTag`, which stand once, are replaced.
     ///
     /// # Errors
     ///
@@ -278,7 +278,11 @@ impl RequestBuilder {
         if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(InvalidHeader::Reserved);
         }
-        self.head.headers.append(name, value)?;
+        if stands_once(name) {
+            self.head.headers.set(name, value)?;
+        } else {
+            self.head.headers.append(name, value)?;
+        }
         Ok(self)
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
 use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::http_head::HttpHead;
 use crate::istag::IsTag;
-use crate::known::{Known, WRITTEN_BY_ENCODER};
+use crate::known::{Known, WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Sections};
 use crate::request::{encode_allow, encode_encapsulated};
@@ -282,7 +282,7 @@ impl ResponseBuilder {
         self
     }
 
-    /// Adds a field to the ICAP head.
+    /// Adds a field to the ICAP head; `Host` and `ISTag`, which stand once, are replaced.
     ///
     /// # Errors
     ///
@@ -292,7 +292,11 @@ impl ResponseBuilder {
         if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(InvalidHeader::Reserved);
         }
-        self.head.headers.append(name, value)?;
+        if stands_once(name) {
+            self.head.headers.set(name, value)?;
+        } else {
+            self.head.headers.append(name, value)?;
+        }
         Ok(self)
     }
 

@@ -204,6 +204,8 @@ fn problem(error: &Error) -> Problem {
 }
 
 /// Polls the next frame of a body.
-async fn frame<B: Body + Unpin>(body: &mut B) -> Option<Result<http_body::Frame<B::Data>, B::Error>> {
+async fn frame<B: Body + Unpin>(
+    body: &mut B,
+) -> Option<Result<http_body::Frame<B::Data>, B::Error>> {
     std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
 }

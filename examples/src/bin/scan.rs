@@ -72,8 +72,11 @@ fn scanner(arguments: &Arguments) -> anyhow::Result<Scanner> {
     let mut timeouts = Timeouts::default();
     timeouts.io = Duration::from_secs(arguments.timeout);
     let builder = Client::builder(arguments.uri.clone()).timeouts(timeouts);
-    let builder =
-        if arguments.no_preview { builder.no_preview() } else { builder.preview(arguments.preview) };
+    let builder = if arguments.no_preview {
+        builder.no_preview()
+    } else {
+        builder.preview(arguments.preview)
+    };
     let direction = match arguments.method {
         MethodName::Reqmod => Direction::Upload,
         MethodName::Respmod => Direction::Download,

@@ -7,9 +7,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use icap::server::{Error, Incoming};
+use icap::server::{BodyError, Incoming};
 
 use crate::engine::{Finding, Scan};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is kept back of a body that is passed on. Bodies up to this size get their verdict before anything of
 /// them leaves. Squid stops sending when it gets nothing back for 64 KiB, so it must be less.
@@ -47,7 +49,7 @@ impl PassingBody {
     }
 
     /// Reads until there is enough to say something or to begin passing.
-    pub(super) async fn hold(&mut self) -> Result<Held, Error> {
+    pub(super) async fn hold(&mut self) -> Result<Held, BodyError> {
         while self.held_bytes <= HOLD {
             let Some(frame) = self.body.frame().await else {
                 return Ok(Held::Whole(self.scan.take().and_then(Scan::finish)));
@@ -83,12 +85,12 @@ impl PassingBody {
 
 impl Body for PassingBody {
     type Data = Bytes;
-    type Error = Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             if let Some(frame) = self.release() {
                 return Poll::Ready(Some(Ok(frame)));
@@ -101,7 +103,7 @@ impl Body for PassingBody {
                 None => self.scan.take().and_then(Scan::finish),
             };
             if let Some(finding) = late {
-                return Poll::Ready(Some(Err(Error::from(FoundLate(finding)))));
+                return Poll::Ready(Some(Err(FoundLate(finding).into())));
             }
         }
     }

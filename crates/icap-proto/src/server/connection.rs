@@ -145,6 +145,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Ends the connection with the request in progress: an answer that has not begun says `Connection: close`.
+    pub fn close_after_answer(&mut self) {
+        self.close.get_or_insert(CloseReason::Asked);
+    }
+
     /// Queues body data of the answer as one chunk.
     ///
     /// # Errors
@@ -380,8 +385,18 @@ impl Connection {
             .map_err(|error| error.shifted(base))?;
         match part {
             None => Ok(Next::Starved),
-            Some(Part::Data(data)) => {
-                self.state.on_data(data.len() as u64, self.limits.preview)?;
+            Some(Part::Data(mut data)) => {
+                if let Some((room, fault)) = self.state.preview_room(self.limits.preview)
+                    && data.len() as u64 > room
+                {
+                    self.fail(fault.into());
+                    // What is within the preview is still given out: how the bytes were cut must not matter.
+                    data.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+                    if data.is_empty() {
+                        return Err(fault.into());
+                    }
+                }
+                self.state.on_data(data.len() as u64);
                 Ok(Next::Event(Event::Data(data)))
             }
             Some(Part::End(end)) => {

@@ -82,18 +82,26 @@ impl State {
     }
 
     /// Body data was read.
-    pub(super) fn on_data(&mut self, bytes: u64, preview_limit: u64) -> Result<(), PeerMisbehaved> {
+    pub(super) fn on_data(&mut self, bytes: u64) {
         if let Read::Preview { left } = &mut self.read {
-            *left = left.checked_sub(bytes).ok_or(PeerMisbehaved::PreviewOverrun)?;
+            *left = left.saturating_sub(bytes);
             self.preview_bytes = self.preview_bytes.saturating_add(bytes);
-            if self.preview_bytes > preview_limit {
-                return Err(PeerMisbehaved::PreviewTooLong);
-            }
         }
         if self.is_draining() {
             self.drained = self.drained.saturating_add(bytes);
         }
-        Ok(())
+    }
+
+    /// Body bytes that the client may still send before an answer, and what one more would be; `None` outside
+    /// a preview.
+    pub(super) const fn preview_room(&self, limit: u64) -> Option<(u64, PeerMisbehaved)> {
+        let Read::Preview { left } = self.read else { return None };
+        let below_limit = limit.saturating_sub(self.preview_bytes);
+        Some(if left <= below_limit {
+            (left, PeerMisbehaved::PreviewOverrun)
+        } else {
+            (below_limit, PeerMisbehaved::PreviewTooLong)
+        })
     }
 
     /// The last chunk of the preview was read.

@@ -76,6 +76,8 @@ impl<'a> Cursor<'a> {
         match self.peek() {
             Some(b'\n') => return Err(self.error(Kind::BareLf)),
             Some(b'\r') => {}
+            // The section was cut off by its offset inside a line.
+            None => return Err(self.error(Kind::SectionEnd)),
             _ => return Err(self.error(otherwise)),
         }
         self.skip(1);

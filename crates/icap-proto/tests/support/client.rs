@@ -76,9 +76,8 @@ impl Ask {
         let mut builder = RequestHead::builder(self.method.clone(), uri).body(self.body);
         match self.method {
             Method::Reqmod => {
-                builder = builder.http_request(
-                    HttpHead::request("POST", "/p", [("Host", "h")]).unwrap(),
-                );
+                builder =
+                    builder.http_request(HttpHead::request("POST", "/p", [("Host", "h")]).unwrap());
             }
             Method::Respmod => {
                 builder =

@@ -1,0 +1,160 @@
+//! The message that a service gives back.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use icap_proto::client::Event;
+use icap_proto::{Headers, HttpHead, ResponseHead, Truncated, unfold};
+
+use crate::error::{BoxError, Error};
+use crate::exchange::Exchange;
+
+/// A message from the service: its HTTP head, and a body that streams.
+///
+/// Polling the body moves the rest of the upload and the download together, so it must be read for the exchange
+/// to go on. Its end is reached only when the server has sent all of it: an answer that was cut, or that breaks the
+/// protocol, ends with an error. At the end the connection goes back to the pool; dropped earlier, it is closed.
+///
+/// How long the body is comes from ICAP's own framing. A `Content-Length` in the head is the server's claim.
+#[derive(Debug)]
+#[must_use = "the exchange ends when this is dropped"]
+pub struct Adapted<B> {
+    response: Box<ResponseHead>,
+    head: HttpHead,
+    state: State<B>,
+    /// Data that was found while looking for the end.
+    ahead: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+#[derive(Debug)]
+enum State<B> {
+    Open(Box<Exchange<B>>),
+    Ended,
+    Failed,
+}
+
+impl<B> Adapted<B> {
+    /// The head of the answer. Its encapsulated head is [`head`](Self::head).
+    #[must_use]
+    pub const fn response(&self) -> &ResponseHead {
+        &self.response
+    }
+
+    /// The HTTP head of the message to send: a request or a response.
+    #[must_use]
+    pub const fn head(&self) -> &HttpHead {
+        &self.head
+    }
+}
+
+impl<B> Adapted<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// The answer whose head was just read; `head` is the HTTP head in it.
+    pub(crate) const fn new(
+        response: Box<ResponseHead>,
+        head: HttpHead,
+        exchange: Box<Exchange<B>>,
+    ) -> Self {
+        Self { response, head, state: State::Open(exchange), ahead: None, trailers: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let exchange = match &mut self.state {
+            State::Open(exchange) => exchange,
+            State::Ended => {
+                return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t))));
+            }
+            // Whoever asks again after an error must not be told that this was the end.
+            State::Failed => return Poll::Ready(Some(Err(Error::Closed(Truncated::InBody)))),
+        };
+        let data = match self.ahead.take() {
+            Some(data) => {
+                exchange.upload(cx)?;
+                data
+            }
+            None => match ready!(exchange.poll_event(cx))? {
+                Event::Data(data) => data,
+                Event::End { trailers, .. } => {
+                    self.end(&trailers, cx);
+                    return self.poll(cx);
+                }
+                // A head comes once, and it came.
+                _ => return Poll::Ready(Some(Err(Error::Closed(Truncated::InBody)))),
+            },
+        };
+        self.look_ahead(cx);
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    /// Ends the exchange as soon as its end is there: many readers stop at the last byte and never ask for more.
+    pub(crate) fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        let State::Open(exchange) = &mut self.state else { return };
+        // The connection gives an error again when it is asked again.
+        match exchange.ready_event() {
+            Ok(Some(Event::Data(data))) => self.ahead = Some(data),
+            Ok(Some(Event::End { trailers, .. })) => self.end(&trailers, cx),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, trailers: &Headers, cx: &mut Context<'_>) {
+        self.trailers = (!trailers.is_empty()).then(|| http_trailers(trailers));
+        if let State::Open(mut exchange) = std::mem::replace(&mut self.state, State::Ended) {
+            exchange.settle(cx);
+            exchange.release();
+        }
+    }
+}
+
+impl<B> Body for Adapted<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(self.poll(cx));
+        if matches!(frame, Some(Err(_))) {
+            self.state = State::Failed;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Ended) && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.state {
+            State::Ended => SizeHint::with_exact(0),
+            _ => SizeHint::new(),
+        }
+    }
+}
+
+/// HTTP trailers; folds become blanks, since no HTTP message may have them.
+fn http_trailers(trailers: &Headers) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for field in trailers.iter() {
+        // What is a field to one crate is one to the other, so nothing is lost here.
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(field.name.as_bytes()),
+            HeaderValue::from_bytes(&unfold(field.value)),
+        ) {
+            map.append(name, value);
+        }
+    }
+    map
+}

@@ -1,0 +1,149 @@
+//! The settings of a client.
+
+use std::time::Duration;
+
+use icap_proto::{Leniency, Limits, Method, RequestBuilder, RequestHead, ServiceUri};
+
+use crate::client::{Client, Settings, Templates};
+use crate::error::{Error, Invalid};
+use crate::message::Fields;
+use crate::pool::Pool;
+use crate::timeouts::Timeouts;
+
+/// Puts a [`Client`] together; see [`Client::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until build"]
+pub struct ClientBuilder {
+    uri: Result<ServiceUri, Invalid>,
+    fields: Fields,
+    user_agent: String,
+    preview: Option<u64>,
+    replay_limit: u64,
+    timeouts: Timeouts,
+    limits: Limits,
+    leniency: Leniency,
+    max_idle: usize,
+    max_idle_age: Duration,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(uri: Result<ServiceUri, Invalid>) -> Self {
+        Self {
+            uri,
+            fields: Fields::NONE,
+            user_agent: concat!("icap-client/", env!("CARGO_PKG_VERSION")).into(),
+            preview: Some(1024),
+            replay_limit: 0,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            leniency: Leniency::default(),
+            max_idle: 32,
+            max_idle_age: Duration::from_secs(50),
+        }
+    }
+
+    /// Sends so many bytes of a body as preview and waits for what the server makes of them
+    /// (RFC 3507 section 4.5). A body whose exact size is smaller announces that size. 1,024 bytes by default; 0
+    /// shows the server the heads alone.
+    pub const fn preview(mut self, bytes: u64) -> Self {
+        self.preview = Some(bytes);
+        self
+    }
+
+    /// Sends bodies without a preview.
+    pub const fn no_preview(mut self) -> Self {
+        self.preview = None;
+        self
+    }
+
+    /// Keeps bodies of up to so many bytes until the server has answered, so that they can be sent once more:
+    /// such a body is offered with `Allow: 204` (RFC 3507 section 4.6), comes back from a failed call, and is
+    /// sent again when a kept connection turns out to be dead. What is kept are references to the pieces that the
+    /// body gave, not copies.
+    ///
+    /// 0 by default: bodies that fit into the preview are kept, of others the part in the preview until the
+    /// server asks for the rest. `Allow: 204` needs a body that knows its
+    /// [exact size](http_body::Body::size_hint).
+    pub const fn replay_limit(mut self, bytes: u64) -> Self {
+        self.replay_limit = bytes;
+        self
+    }
+
+    /// Time limits.
+    pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How much the server may make us hold.
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Which deviations of the server are taken.
+    pub const fn leniency(mut self, leniency: Leniency) -> Self {
+        self.leniency = leniency;
+        self
+    }
+
+    /// How many idle connections are kept, 32 by default. With 0 each call opens its own and says
+    /// `Connection: close`.
+    pub const fn max_idle(mut self, connections: usize) -> Self {
+        self.max_idle = connections;
+        self
+    }
+
+    /// For how long an idle connection is kept: 50 seconds by default, below the 60 after which servers begin to
+    /// close them.
+    pub const fn max_idle_age(mut self, age: Duration) -> Self {
+        self.max_idle_age = age;
+        self
+    }
+
+    /// Adds a field to the ICAP head of every request.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.fields.add(name, value.as_ref());
+        self
+    }
+
+    /// The value of `User-Agent`, `icap-client/<version>` by default. Empty for no such field.
+    pub fn user_agent(mut self, product: impl Into<String>) -> Self {
+        self.user_agent = product.into();
+        self
+    }
+
+    /// The finished client. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a URI that does not parse or that needs TLS, and for a field that cannot stand in
+    /// an ICAP head.
+    pub fn build(mut self) -> Result<Client, Error> {
+        let uri = self.uri.map_err(Error::Invalid)?;
+        if uri.is_secure() {
+            return Err(Error::Invalid(Invalid::Tls));
+        }
+        if !self.user_agent.is_empty() && !self.fields.has("User-Agent") {
+            self.fields.add("User-Agent", self.user_agent.as_bytes());
+        }
+        let template = |method| -> Result<RequestBuilder, Error> {
+            let request = RequestHead::builder(method, uri.clone());
+            let request = if self.max_idle == 0 { request.close() } else { request };
+            self.fields.apply(request).map_err(|error| Error::Invalid(Invalid::Header(error)))
+        };
+        let templates = Templates {
+            reqmod: template(Method::Reqmod)?,
+            respmod: template(Method::Respmod)?,
+            options: template(Method::Options)?,
+        };
+        let settings = Settings {
+            preview: self.preview,
+            replay_limit: self.replay_limit,
+            timeouts: self.timeouts,
+            limits: self.limits,
+            leniency: self.leniency,
+        };
+        Ok(Client::new(uri, settings, templates, Pool::new(self.max_idle, self.max_idle_age)))
+    }
+}

@@ -1,0 +1,208 @@
+//! One call: from a message to its outcome.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::Body;
+use icap_proto::client::{Connection, Event};
+use icap_proto::{
+    HttpHead, Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode,
+};
+
+use crate::adapted::Adapted;
+use crate::client::{Settings, Shared};
+use crate::connect::connect;
+use crate::error::{BoxError, Error, Failure, Invalid};
+use crate::exchange::Exchange;
+use crate::message::Parts;
+use crate::original::{Original, Replay};
+use crate::outcome::Outcome;
+use crate::pool::Link;
+use crate::source::Source;
+
+/// What is read of the body of an OPTIONS answer; a longer one costs the connection.
+const OPTIONS_BODY: usize = 64 * 1024;
+
+/// Has a message adapted. `request` is what the method and the client put into the ICAP request.
+pub(crate) async fn adapt<B>(
+    shared: &Shared,
+    request: RequestBuilder,
+    parts: Parts<B>,
+) -> Result<Outcome<B>, Failure<B>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let Parts { head, body, fields, .. } = parts;
+    let request = fields
+        .apply(offer(&shared.settings, request, &body))
+        .map_err(Invalid::Header)
+        .and_then(|request| request.build().map_err(Invalid::Parts));
+    let source = Source::new(body);
+    let request = match request {
+        Ok(request) => request,
+        Err(invalid) => return Err(failure(Error::Invalid(invalid), head, source)),
+    };
+    match exchange(shared, &request, source).await {
+        Ok((exchange, response)) => conclude(shared, &request, head, exchange, response).await,
+        Err((error, source)) => Err(failure(error, head, source)),
+    }
+}
+
+/// Asks the service what it can do.
+pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
+    let request = shared.templates.options.clone().build();
+    let request = request.map_err(|error| Error::Invalid(Invalid::Parts(error)))?;
+    // An empty text is a body that is at its end.
+    let source = Source::new(String::new());
+    let (mut exchange, response) =
+        exchange(shared, &request, source).await.map_err(|(error, _)| error)?;
+    let mut read = 0usize;
+    while read <= OPTIONS_BODY {
+        match poll_fn(|cx| exchange.poll_event(cx)).await? {
+            Event::Data(data) => read = read.saturating_add(data.len()),
+            _ => {
+                release(exchange).await;
+                break;
+            }
+        }
+    }
+    if response.status() == StatusCode::OK {
+        Ok(ServiceOptions::from_response(&response))
+    } else {
+        Err(Error::Status(response))
+    }
+}
+
+/// Announces the body: how much of it goes as preview, and whether a 204 can be followed behind the preview.
+fn offer<B: Body>(settings: &Settings, request: RequestBuilder, body: &B) -> RequestBuilder {
+    if body.is_end_stream() {
+        return request.allow_no_content();
+    }
+    let mut request = request.body(true);
+    let size = body.size_hint().exact();
+    if let Some(preview) = settings.preview {
+        request = request.preview(size.map_or(preview, |size| size.min(preview)));
+    }
+    if size.is_some_and(|size| size <= settings.replay_bytes()) {
+        request = request.allow_no_content();
+    }
+    request
+}
+
+/// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more on
+/// a new one if that was dead.
+async fn exchange<B>(
+    shared: &Shared,
+    request: &RequestHead,
+    mut source: Source<B>,
+) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Source<B>)>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    if let Some(link) = shared.pool.take().await {
+        let mut exchange = start(shared, link, source);
+        let error = match exchange.answer(request).await {
+            Ok(response) => return Ok((exchange, response)),
+            Err(error) => error,
+        };
+        let stale = exchange.looks_stale(&error);
+        source = exchange.into_source();
+        if !stale || !source.rewind() {
+            return Err((error, source));
+        }
+        tracing::debug!(uri = %shared.uri, %error, "an idle connection was dead, sending again");
+    }
+    let link = match open(shared).await {
+        Ok(link) => link,
+        Err(error) => return Err((error, source)),
+    };
+    let mut exchange = start(shared, link, source);
+    match exchange.answer(request).await {
+        Ok(response) => Ok((exchange, response)),
+        Err(error) => Err((error, exchange.into_source())),
+    }
+}
+
+async fn open(shared: &Shared) -> Result<Link, Error> {
+    let Settings { timeouts, limits, leniency, .. } = &shared.settings;
+    let stream = connect(&shared.uri, timeouts.connect).await?;
+    tracing::debug!(uri = %shared.uri, "connected");
+    Ok(Link { connection: Connection::new(*limits, *leniency), io: Box::new(stream) })
+}
+
+fn start<B>(shared: &Shared, link: Link, source: Source<B>) -> Box<Exchange<B>> {
+    let Settings { timeouts, .. } = &shared.settings;
+    let replay_limit = shared.settings.replay_bytes();
+    Exchange::new(link, Arc::clone(&shared.pool), source, replay_limit, timeouts.io)
+}
+
+/// Sorts the answer.
+async fn conclude<B>(
+    shared: &Shared,
+    request: &RequestHead,
+    head: HttpHead,
+    mut exchange: Box<Exchange<B>>,
+    response: Box<ResponseHead>,
+) -> Result<Outcome<B>, Failure<B>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let status = response.status();
+    tracing::debug!(uri = %shared.uri, %status, "answered");
+    let adapts = status == StatusCode::OK
+        || (status == StatusCode::CREATED && shared.settings.leniency.created_as_ok);
+    if adapts {
+        let Some(adapted) = response.http_response().or_else(|| response.http_request()).cloned()
+        else {
+            return Err(failure(Error::MissingHead, head, exchange.into_source()));
+        };
+        let answers = *request.method() == Method::Reqmod && !adapted.is_request();
+        let mut adapted = Adapted::new(response, adapted, exchange);
+        with_context(|cx| adapted.look_ahead(cx)).await;
+        return Ok(if answers { Outcome::Answered(adapted) } else { Outcome::Modified(adapted) });
+    }
+    // The body of an error is not waited for.
+    let mut source = match exchange.ready_event() {
+        Ok(Some(Event::End { .. })) => release(exchange).await,
+        _ => exchange.into_source(),
+    };
+    if status != StatusCode::NO_CONTENT {
+        return Err(failure(Error::Status(response), head, source));
+    }
+    if source.rewind() {
+        Ok(Outcome::Unmodified(Original::new(response, Replay::new(head, source))))
+    } else {
+        // A 204 is only allowed when the body is kept, which hangs on what the body said of itself.
+        Err(Failure::new(Error::Source("the body is longer than its size hint".into()), None))
+    }
+}
+
+/// Gives the connection back behind the end of an answer.
+async fn release<B>(mut exchange: Box<Exchange<B>>) -> Source<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    with_context(|cx| exchange.settle(cx)).await;
+    exchange.release()
+}
+
+/// The error with the message, if that is whole.
+fn failure<B>(error: Error, head: HttpHead, mut source: Source<B>) -> Failure<B> {
+    let whole = source.rewind();
+    Failure::new(error, whole.then(|| Replay::new(head, source)))
+}
+
+/// Does what needs a waker but never waits.
+async fn with_context(mut act: impl FnMut(&mut Context<'_>)) {
+    poll_fn(|cx| {
+        act(cx);
+        Poll::Ready(())
+    })
+    .await;
+}

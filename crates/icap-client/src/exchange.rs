@@ -1,0 +1,390 @@
+//! The pump: moves one request out and its answer in, at the same time.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body::Body;
+use icap_proto::client::{Event, SendState};
+use icap_proto::{Headers, RequestHead, ResponseHead};
+use tokio::io::AsyncWrite;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use crate::error::{BoxError, Error, Invalid};
+use crate::pool::{Link, Pool};
+use crate::source::Source;
+use crate::timeouts::{Inactivity, Stage};
+
+/// The body is asked for more only while less than this waits to be written.
+const HIGH_WATER: usize = 64 * 1024;
+
+/// One request and its answer on one connection.
+///
+/// Nothing runs by itself: [`poll_event`](Self::poll_event) takes data from the body, writes, reads, and gives the
+/// next event. Dropping it closes the connection.
+pub(crate) struct Exchange<B> {
+    link: Link,
+    pool: Arc<Pool>,
+    source: Source<B>,
+    /// Bytes of the body that may be kept once the preview is over.
+    replay_limit: u64,
+    inactivity: Inactivity,
+    /// A byte of the answer has come.
+    heard: bool,
+    /// The head of the final answer has come.
+    answered: bool,
+    /// Writing is over, but an answer may wait to be read: a server that refuses a request closes its side.
+    write_error: Option<io::Error>,
+    unflushed: bool,
+}
+
+impl<B> Exchange<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Sends the request and waits for the head of the final answer.
+    pub(crate) async fn answer(
+        &mut self,
+        request: &RequestHead,
+    ) -> Result<Box<ResponseHead>, Error> {
+        self.link.connection.start(request).map_err(Error::Protocol)?;
+        if request.preview().is_none() {
+            self.source.set_limit(self.replay_limit);
+        }
+        loop {
+            // The head is the first event.
+            if let Event::Response(head) = poll_fn(|cx| self.poll_event(cx)).await? {
+                return Ok(head);
+            }
+        }
+    }
+
+    /// The next event but 100 Continue, which concerns nobody else.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        loop {
+            self.upload(cx)?;
+            match self.ready_event()? {
+                Some(Event::Continue) => {
+                    self.source.set_limit(self.replay_limit);
+                    continue;
+                }
+                Some(event) => return Poll::Ready(Ok(event)),
+                None => {}
+            }
+            if self.poll_read(cx)?.is_pending() {
+                if !self.waits_for_server() {
+                    self.inactivity.restart();
+                    return Poll::Pending;
+                }
+                ready!(self.inactivity.poll(cx));
+                return Poll::Ready(Err(Error::Timeout(self.stage())));
+            }
+        }
+    }
+
+    /// The next event of what was read already.
+    pub(crate) fn ready_event(&mut self) -> Result<Option<Event>, Error> {
+        let event = self.link.connection.poll_event().map_err(|error| self.explain(error))?;
+        if event.is_some() {
+            self.inactivity.restart();
+        }
+        if matches!(event, Some(Event::Response(_))) {
+            self.answered = true;
+        }
+        Ok(event)
+    }
+
+    /// Sends what can be sent now.
+    pub(crate) fn upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        loop {
+            self.fill(cx)?;
+            if !self.write(cx) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Queues data of the body while the request has room for it.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let Self { link: Link { connection, .. }, source, .. } = self;
+        while connection.output().remaining() < HIGH_WATER {
+            match connection.send_state() {
+                // Nobody looks at more of the preview than the server took to answer.
+                SendState::Preview { .. } if self.answered => {
+                    return connection.end_preview().map_err(Error::Protocol);
+                }
+                SendState::Preview { remaining: 0, .. } if source.is_at_end() => {}
+                // Whether there is more is for the server to ask: finding out could take for ever. Unless the
+                // body says that there is not.
+                SendState::Preview { remaining: 0, .. }
+                    if source.size_hint().exact() != Some(0) =>
+                {
+                    return connection.end_preview().map_err(Error::Protocol);
+                }
+                SendState::Preview { .. } | SendState::Streaming => {}
+                _ => return Ok(()),
+            }
+            match source.poll_data(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(None) => {
+                    let trailers = trailers(source).map_err(Error::Invalid)?;
+                    return connection.finish(&trailers).map_err(Error::Protocol);
+                }
+                Poll::Ready(Some(Err(error))) => return Err(Error::Source(error.into())),
+                Poll::Ready(Some(Ok(mut data))) => {
+                    connection.send_data(&mut data).map_err(Error::Protocol)?;
+                    source.put_back(data);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes once; whether that made room.
+    fn write(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link { connection, io } = &mut self.link;
+        if self.write_error.is_some() {
+            return false;
+        }
+        if !connection.output().has_remaining() {
+            if self.unflushed && Pin::new(io).poll_flush(cx).is_ready() {
+                // An error here comes again with the next write or read.
+                self.unflushed = false;
+            }
+            return false;
+        }
+        let error = match poll_write_buf(Pin::new(io), cx, connection.output()) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => io::ErrorKind::WriteZero.into(),
+            Poll::Ready(Ok(_)) => {
+                self.unflushed = true;
+                self.inactivity.restart();
+                return true;
+            }
+            Poll::Ready(Err(error)) => error,
+        };
+        tracing::debug!(%error, "sending failed, an answer may still be there");
+        connection.abandon();
+        self.write_error = Some(error);
+        false
+    }
+
+    /// Reads once. The state machine is asked first: it has used up what there was.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        let Link { connection, io } = &mut self.link;
+        match poll_read_buf(Pin::new(io), cx, &mut connection.input()) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(0)) => connection.input_closed(),
+            Poll::Ready(Ok(_)) => self.heard = true,
+            Poll::Ready(Err(error)) => {
+                return Err(self.write_error.take().map_or(Error::Read(error), Error::Write));
+            }
+        }
+        self.inactivity.restart();
+        Ok(Poll::Ready(()))
+    }
+
+    /// Whether the next move is the server's, not the body's.
+    fn waits_for_server(&mut self) -> bool {
+        let sending = self.link.connection.output().has_remaining() && self.write_error.is_none();
+        let asking = matches!(
+            self.link.connection.send_state(),
+            SendState::Preview { .. } | SendState::Streaming
+        );
+        sending || !asking
+    }
+
+    fn stage(&mut self) -> Stage {
+        if self.link.connection.output().has_remaining() && self.write_error.is_none() {
+            Stage::Send
+        } else if self.answered {
+            Stage::Body
+        } else if self.link.connection.send_state() == SendState::AwaitingContinue {
+            Stage::Preview
+        } else {
+            Stage::Answer
+        }
+    }
+
+    /// A connection that ended because of a failed write is told as that.
+    fn explain(&mut self, error: icap_proto::Error) -> Error {
+        match (error, self.write_error.take()) {
+            (icap_proto::Error::Closed(_), Some(error)) => Error::Write(error),
+            (icap_proto::Error::Closed(place), None) => Error::Closed(place),
+            (error, _) => Error::Protocol(error),
+        }
+    }
+
+    /// Brings the request to its end once the answer has ended, without waiting.
+    ///
+    /// What is left of a body that the server did not wait for is not sent: that could take longer than a new
+    /// connection.
+    pub(crate) fn settle(&mut self, cx: &mut Context<'_>) {
+        match self.link.connection.send_state() {
+            SendState::Preview { .. } => {
+                // In this state there is a preview to end.
+                let _ = self.link.connection.end_preview();
+            }
+            SendState::Streaming => self.link.connection.abandon(),
+            _ => {}
+        }
+        while self.write(cx) {}
+    }
+}
+
+impl<B> Exchange<B> {
+    /// An exchange that has not started; `source` stands at its first byte.
+    pub(crate) fn new(
+        link: Link,
+        pool: Arc<Pool>,
+        source: Source<B>,
+        replay_limit: u64,
+        timeout: Duration,
+    ) -> Box<Self> {
+        Box::new(Self {
+            link,
+            pool,
+            source,
+            replay_limit,
+            inactivity: Inactivity::new(timeout),
+            heard: false,
+            answered: false,
+            write_error: None,
+            unflushed: false,
+        })
+    }
+
+    /// Gives the connection back to the pool if it can carry another exchange, and the body out.
+    pub(crate) fn release(self) -> Source<B> {
+        let Self { mut link, pool, source, write_error, unflushed, .. } = self;
+        let sent = !link.connection.output().has_remaining() && !unflushed && write_error.is_none();
+        match link.connection.reusable() {
+            Ok(()) if sent => pool.put(link),
+            reusable => tracing::debug!(?reusable, sent, "closed the connection"),
+        }
+        source
+    }
+
+    /// Closes the connection and gives the body out.
+    pub(crate) fn into_source(self) -> Source<B> {
+        self.source
+    }
+
+    /// Whether the server closed an idle connection just when it was taken: no byte of an answer came
+    /// (RFC 9112 section 9.3.1).
+    pub(crate) const fn looks_stale(&self, error: &Error) -> bool {
+        !self.heard && matches!(error, Error::Closed(_) | Error::Read(_) | Error::Write(_))
+    }
+}
+
+impl<B> std::fmt::Debug for Exchange<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").finish_non_exhaustive()
+    }
+}
+
+/// The trailers of a body that has ended, as ICAP carries them (erratum e2).
+fn trailers<B>(source: &Source<B>) -> Result<Headers, Invalid> {
+    match source.trailers() {
+        None => Ok(Headers::new()),
+        Some(trailers) => Headers::from_pairs(trailers).map_err(Invalid::Header),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full};
+    use icap_proto::client::Connection;
+    use icap_proto::{HttpHead, Leniency, Limits};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
+
+    use super::*;
+    use crate::adapted::Adapted;
+    use crate::pool::Transport;
+
+    fn exchange(io: impl Transport + 'static, body: Bytes) -> Box<Exchange<Full<Bytes>>> {
+        let connection = Connection::new(Limits::default(), Leniency::default());
+        let pool = Arc::new(Pool::new(1, Duration::MAX));
+        let link = Link { connection, io: Box::new(io) };
+        Exchange::new(link, pool, Source::new(Full::new(body)), 0, Duration::MAX)
+    }
+
+    fn request() -> RequestHead {
+        let head = HttpHead::request("POST", "/", [("Host", "h")]).unwrap();
+        let request = RequestHead::reqmod("icap://s/".parse().unwrap()).http_request(head);
+        request.body(true).build().unwrap()
+    }
+
+    /// Reads a request to its end and answers with its whole text as body.
+    async fn echo(mut io: DuplexStream) {
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n0\r\n\r\n") {
+            assert!(io.read_buf(&mut text).await.unwrap() > 0);
+        }
+        let head = b"ICAP/1.0 200 OK\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        io.write_all(head).await.unwrap();
+        io.write_all(format!("{:x}\r\n", text.len()).as_bytes()).await.unwrap();
+        io.write_all(&text).await.unwrap();
+        io.write_all(b"\r\n0\r\n\r\n").await.unwrap();
+    }
+
+    async fn ask(mut exchange: Box<Exchange<Full<Bytes>>>) -> Bytes {
+        let response = exchange.answer(&request()).await.unwrap();
+        let head = response.http_response().unwrap().clone();
+        Adapted::new(response, head, exchange).collect().await.unwrap().to_bytes()
+    }
+
+    /// A transport that takes and gives a few bytes at a time.
+    #[tokio::test]
+    async fn bytes_may_come_in_drips() {
+        let (near, far) = duplex(3);
+        let body = Bytes::from(vec![b'x'; 10_000]);
+        let (_, answer) = tokio::join!(echo(far), ask(exchange(near, body.clone())));
+        assert!(answer.ends_with(&[b"\r\n2710\r\n", &body[..], b"\r\n0\r\n\r\n"].concat()));
+    }
+
+    /// A transport that holds bytes back until it is flushed, as TLS may.
+    #[tokio::test]
+    async fn what_is_written_is_flushed() {
+        let (near, far) = duplex(100_000);
+        let near = BufWriter::with_capacity(50_000, near);
+        let (_, answer) = tokio::join!(echo(far), ask(exchange(near, Bytes::from_static(b"hi"))));
+        assert!(answer.ends_with(b"\r\n\r\n2\r\nhi\r\n0\r\n\r\n"));
+    }
+
+    /// A server that goes away under the upload, without a word.
+    #[tokio::test]
+    async fn a_write_that_fails_is_told_when_no_answer_is_there() {
+        let (near, far) = duplex(1_000);
+        drop(far);
+        let mut exchange = exchange(near, Bytes::from(vec![b'x'; 10_000]));
+        let error = exchange.answer(&request()).await.unwrap_err();
+        assert!(matches!(error, Error::Write(_)), "{error}");
+        assert!(exchange.looks_stale(&error));
+    }
+
+    /// An answer that comes while the request is stuck: nobody waits for the rest, and what is half sent cannot
+    /// be followed by another request.
+    #[tokio::test]
+    async fn a_request_that_is_stuck_costs_the_connection() {
+        let (near, mut far) = duplex(1_000);
+        let mut exchange = exchange(near, Bytes::from(vec![b'x'; 10_000]));
+        let pool = Arc::clone(&exchange.pool);
+        far.write_all(b"ICAP/1.0 404 ICAP Service Not Found\r\n\r\n").await.unwrap();
+        let response = exchange.answer(&request()).await.unwrap();
+        assert_eq!(response.status().as_u16(), 404);
+        assert!(matches!(exchange.ready_event(), Ok(Some(Event::End { .. }))));
+        poll_fn(|cx| {
+            exchange.settle(cx);
+            Poll::Ready(())
+        })
+        .await;
+        exchange.release();
+        assert!(pool.take().await.is_none());
+    }
+}

@@ -1,0 +1,18 @@
+//! The client against scripted servers on loopback.
+//!
+//! Each test plays a server byte by byte. One test binary, so that the parts share their server and their bodies.
+
+// The helpers are test code too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod body;
+mod peer;
+
+mod answers;
+mod duplex;
+mod failures;
+mod options;
+mod pool;
+mod preview;
+mod replay;
+mod timeouts;

@@ -1,0 +1,359 @@
+//! The answer on its way out: one test for each row of the server's write side.
+//!
+//! States: P0 nothing sent, P1 100 Continue sent, P2 head sent, P3 body, P4 done, PX broken off. What the
+//! request does meanwhile is in `server_dialogue.rs`.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use bytes::Bytes;
+use icap_proto::{CloseReason, Headers, HttpHead, Misuse, StatusCode};
+use support::server::{Server, head, misuse};
+
+const OPTIONS: &str = "OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n";
+const NO_CONTENT: &str = "ICAP/1.0 204 No Content\r\nISTag: \"t1\"\r\n\r\n";
+const OK_HEAD: &str = "ICAP/1.0 200 OK\r\nISTag: \"t1\"\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\n\
+    HTTP/1.1 200 OK\r\n\r\n";
+
+/// A server that has read a RESPMOD request with these fields, and of its body `body`.
+fn asked(fields: &str, body: &str) -> Server {
+    let mut server = Server::new();
+    server.recv(format!(
+        "RESPMOD icap://s/v ICAP/1.0\r\nHost: s\r\n{fields}Encapsulated: res-hdr=0, res-body=19\r\n\r\n\
+         HTTP/1.1 200 OK\r\n\r\n{body}"
+    ));
+    server
+}
+
+fn previewed(fields: &str, end: &str) -> Server {
+    asked(&format!("{fields}Preview: 4\r\n"), &format!("4\r\nhell\r\n{end}\r\n\r\n"))
+}
+
+// P0: nothing was sent.
+
+#[test]
+fn p0_continue() {
+    let mut server = previewed("", "0");
+    server.send_continue().unwrap();
+    assert_eq!(server.sent(), "ICAP/1.0 100 Continue\r\nISTag: \"t1\"\r\n\r\n");
+    // Once.
+    assert_eq!(misuse(server.send_continue()), Misuse::ContinueNotDue);
+    assert_eq!(server.sent(), "");
+}
+
+#[test]
+fn p0_continue_that_is_not_due() {
+    let null_body = || {
+        let mut server = Server::new();
+        server.recv(
+            "RESPMOD icap://s/v ICAP/1.0\r\nHost: s\r\nPreview: 4\r\n\
+             Encapsulated: res-hdr=0, null-body=19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        );
+        server
+    };
+    let answered = || {
+        let mut server = previewed("", "0");
+        server.respond(StatusCode::NO_CONTENT).unwrap();
+        server.sent();
+        server
+    };
+    for mut server in [
+        Server::new(),
+        previewed("", "0; ieof"),
+        null_body(),
+        asked("", ""),
+        asked("Preview: 4\r\n", "4\r\nhell\r\n"),
+        answered(),
+    ] {
+        assert_eq!(misuse(server.send_continue()), Misuse::ContinueNotDue);
+        assert_eq!(server.sent(), "");
+    }
+}
+
+#[test]
+fn p0_no_answer_before_a_request() {
+    for bytes in ["", "\r\n"] {
+        let mut server = Server::new();
+        server.recv(bytes);
+        assert_eq!(misuse(server.respond(StatusCode::OK)), Misuse::NothingToAnswer);
+        assert_eq!(misuse(server.respond(StatusCode::NOT_FOUND)), Misuse::NothingToAnswer);
+    }
+    // A head that is not whole can be refused, not answered.
+    let mut server = Server::new();
+    server.recv("OPTIONS icap://s/v ICAP");
+    assert_eq!(misuse(server.respond(StatusCode::OK)), Misuse::NothingToAnswer);
+    server.respond(StatusCode::REQUEST_TIMEOUT).unwrap();
+    // Between two requests.
+    let mut server = Server::new();
+    server.recv(OPTIONS);
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    server.poll();
+    assert_eq!(misuse(server.respond(StatusCode::NOT_FOUND)), Misuse::NothingToAnswer);
+}
+
+#[test]
+fn p0_one_answer() {
+    let mut server = asked("Allow: 204\r\n", "");
+    server.respond(StatusCode::NO_CONTENT).unwrap();
+    assert_eq!(misuse(server.respond(StatusCode::NO_CONTENT)), Misuse::NothingToAnswer);
+    assert_eq!(server.sent(), NO_CONTENT);
+}
+
+/// Who may be answered with 204 and 206.
+#[test]
+fn p0_permissions() {
+    for (fields, previewed, no_content, partial) in [
+        ("", false, false, false),
+        ("", true, true, false),
+        ("Allow: 204\r\n", false, true, false),
+        ("Allow: 12046, x204\r\n", false, false, false),
+        ("Allow: 206\r\n", false, false, false),
+        ("Allow: 206\r\n", true, true, true),
+        ("Allow: 204, 206\r\n", false, true, true),
+        ("Allow: 204\r\nAllow: 206\r\n", false, true, true),
+    ] {
+        let server = || match previewed {
+            true => self::previewed(fields, "0"),
+            false => asked(fields, ""),
+        };
+        let context = format!("{fields:?} preview {previewed}");
+        assert_eq!(server().connection.permits_no_content(), no_content, "{context}");
+        assert_eq!(server().connection.permits_partial_content(), partial, "{context}");
+        for (status, permitted, refusal) in [
+            (StatusCode::NO_CONTENT, no_content, Misuse::NoContentNotAllowed),
+            (StatusCode::PARTIAL_CONTENT, partial, Misuse::PartialContentNotAllowed),
+        ] {
+            let mut server = server();
+            let result = match status {
+                StatusCode::NO_CONTENT => server.respond(status),
+                _ => server.respond_http(status, true),
+            };
+            if permitted {
+                result.unwrap();
+            } else {
+                assert_eq!(misuse(result), refusal, "{context}");
+                assert_eq!(server.sent(), "");
+                // Nothing is lost: the whole message can still be given back.
+                server.respond_http(StatusCode::OK, false).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn p0_permissions_of_a_preview_that_was_all() {
+    for mut server in [previewed("", "0; ieof"), asked("Preview: 0\r\n", "0; ieof\r\n\r\n")] {
+        server.respond(StatusCode::NO_CONTENT).unwrap();
+        assert_eq!(server.sent(), NO_CONTENT);
+    }
+}
+
+// P1: 100 Continue was sent.
+
+#[test]
+fn p1_permissions_end_with_the_preview() {
+    for (fields, no_content, partial) in [
+        ("", false, false),
+        ("Allow: 206\r\n", false, false),
+        ("Allow: 204\r\n", true, false),
+        ("Allow: 204, 206\r\n", true, true),
+    ] {
+        let mut server = previewed(fields, "0");
+        server.send_continue().unwrap();
+        assert_eq!(server.connection.permits_no_content(), no_content, "{fields}");
+        assert_eq!(server.connection.permits_partial_content(), partial, "{fields}");
+    }
+}
+
+#[test]
+fn p1_answer_before_the_rest_was_read() {
+    let mut server = previewed("", "0");
+    server.send_continue().unwrap();
+    server.recv("1\r\no\r\n");
+    server.sent();
+    server.respond_http(StatusCode::OK, true).unwrap();
+    server.send("new").unwrap();
+    server.finish().unwrap();
+    assert_eq!(server.sent(), format!("{OK_HEAD}3\r\nnew\r\n0\r\n\r\n"));
+    assert_eq!(server.recv("1\r\n!\r\n0\r\n\r\n"), [] as [&str; 0]);
+    assert_eq!(server.recv(OPTIONS).len(), 2);
+}
+
+// P2: the head.
+
+#[test]
+fn p2_parts_and_list() {
+    let mut server = asked("", "0\r\n\r\n");
+    server.respond_http(StatusCode::OK, false).unwrap();
+    assert_eq!(server.sent(), OK_HEAD.replace("res-body", "null-body"));
+    assert_eq!(server.closing(), None);
+    assert_eq!(misuse(server.send("x")), Misuse::NoBody);
+    assert_eq!(misuse(server.finish()), Misuse::NoBody);
+    assert_eq!(server.sent(), "");
+}
+
+#[test]
+fn p2_parts_that_do_not_fit() {
+    let request = || HttpHead::request("GET", "/", [] as [(&str, &str); 0]).unwrap();
+    let response = || HttpHead::response(200, "OK", [] as [(&str, &str); 0]).unwrap();
+    // RESPMOD is not answered with a request, nor with nothing, OPTIONS with neither.
+    let ok = || head(StatusCode::OK);
+    for builder in [ok().http(request()), ok(), ok().null_body()] {
+        let mut server = asked("", "0\r\n\r\n");
+        let refused = server.connection.respond(builder.build().unwrap());
+        assert_eq!(misuse(refused), Misuse::Composition);
+        assert_eq!(server.sent(), "");
+    }
+    for builder in [ok().http(request()), ok().http(response())] {
+        let mut server = Server::new();
+        server.recv(OPTIONS);
+        let refused = server.connection.respond(builder.build().unwrap());
+        assert_eq!(misuse(refused), Misuse::Composition);
+    }
+    // What cannot be built cannot be sent.
+    assert_eq!(ok().body(true).build().unwrap_err(), Misuse::Composition);
+    let no_content = || head(StatusCode::NO_CONTENT);
+    assert_eq!(no_content().http(response()).build().unwrap_err(), Misuse::Composition);
+    assert_eq!(no_content().body(true).build().unwrap_err(), Misuse::Composition);
+}
+
+#[test]
+fn p2_interim_answers_are_no_answers() {
+    for status in [100, 101, 102, 199] {
+        let mut server = previewed("", "0");
+        let refused = server.respond(StatusCode::new(status).unwrap());
+        assert_eq!(misuse(refused), Misuse::ContinueNotDue, "{status}");
+        assert_eq!(server.sent(), "");
+    }
+}
+
+#[test]
+fn p2_error_before_the_request_was_read_closes() {
+    for (server, closes) in [
+        (asked("", "5\r\nhello\r\n"), true),
+        (asked("Preview: 5\r\n", "5\r\nhello\r\n"), true),
+        (asked("", "5\r\nhello\r\n0\r\n\r\n"), false),
+        (previewed("", "0"), false),
+        (previewed("", "0; ieof"), false),
+    ] {
+        let mut server = server;
+        server.respond(StatusCode::INTERNAL_SERVER_ERROR).unwrap();
+        assert_eq!(server.sent().contains("Connection: close\r\n"), closes);
+        assert_eq!(server.closing().is_some(), closes);
+    }
+}
+
+#[test]
+fn p2_owner_closes() {
+    let mut server = Server::new();
+    server.recv(OPTIONS);
+    server.connection.respond(head(StatusCode::NOT_FOUND).close().build().unwrap()).unwrap();
+    assert_eq!(server.sent().matches("Connection: close\r\n").count(), 1);
+    assert_eq!(server.closing(), Some(CloseReason::Asked));
+}
+
+// P3: the body.
+
+#[test]
+fn p3_chunks() {
+    let mut server = asked("", "0\r\n\r\n");
+    server.respond_http(StatusCode::OK, true).unwrap();
+    server.send("hello").unwrap();
+    server.send("").unwrap();
+    server.send("0123456789abcdef").unwrap();
+    let trailers = Headers::from_pairs([("X-Sum", "1"), ("Transfer-Encoding", "x")]).unwrap();
+    server.connection.finish(&trailers).unwrap();
+    assert_eq!(
+        server.sent(),
+        format!("{OK_HEAD}5\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nX-Sum: 1\r\n\r\n")
+    );
+    // Once.
+    assert_eq!(misuse(server.send("x")), Misuse::NoBody);
+    assert_eq!(misuse(server.finish()), Misuse::NoBody);
+    assert_eq!(server.sent(), "");
+}
+
+#[test]
+fn p3_large_data_is_queued_as_it_is() {
+    use bytes::Buf;
+    let mut server = asked("", "0\r\n\r\n");
+    server.respond_http(StatusCode::OK, true).unwrap();
+    let data = Bytes::from(vec![b'x'; 5000]);
+    server.connection.send_data(data.clone()).unwrap();
+    server.finish().unwrap();
+    let output = server.connection.output();
+    output.advance(OK_HEAD.len());
+    assert_eq!(output.chunk(), b"1388\r\n");
+    output.advance(6);
+    assert_eq!(output.chunk().as_ptr(), data.as_ptr());
+    output.advance(5000);
+    assert_eq!(output.chunk(), b"\r\n0\r\n\r\n");
+    output.advance(7);
+    assert_eq!(output.remaining(), 0);
+    server.connection.relax();
+}
+
+#[test]
+fn p3_rest_of_the_original() {
+    let mut server = previewed("Allow: 206\r\n", "0");
+    server.respond_http(StatusCode::PARTIAL_CONTENT, true).unwrap();
+    server.send("AB").unwrap();
+    server.connection.finish_with_original(2).unwrap();
+    assert!(server.sent().ends_with("\r\n\r\n2\r\nAB\r\n0; use-original-body=2\r\n\r\n"));
+    assert_eq!(misuse(server.connection.finish_with_original(2)), Misuse::NoBody);
+}
+
+#[test]
+fn p3_rest_of_the_original_outside_a_206() {
+    let mut server = asked("Allow: 204, 206\r\n", "0\r\n\r\n");
+    assert_eq!(misuse(server.connection.finish_with_original(0)), Misuse::NoBody);
+    server.respond_http(StatusCode::OK, true).unwrap();
+    assert_eq!(misuse(server.connection.finish_with_original(0)), Misuse::PartialContentNotAllowed);
+    server.finish().unwrap();
+    assert_eq!(server.sent(), format!("{OK_HEAD}0\r\n\r\n"));
+    let mut server = asked("Allow: 204, 206\r\n", "0\r\n\r\n");
+    server.respond_http(StatusCode::PARTIAL_CONTENT, false).unwrap();
+    assert_eq!(misuse(server.connection.finish_with_original(0)), Misuse::NoBody);
+}
+
+#[test]
+fn p3_service_fails_without_a_last_chunk() {
+    let mut server = asked("", "0\r\n\r\n");
+    server.respond_http(StatusCode::OK, true).unwrap();
+    server.send("hello").unwrap();
+    server.connection.abort();
+    assert_eq!(server.sent(), format!("{OK_HEAD}5\r\nhello\r\n"));
+    assert_eq!(server.closing(), Some(CloseReason::Abandoned));
+    assert_eq!(misuse(server.finish()), Misuse::NoBody);
+    assert_eq!(misuse(server.send("x")), Misuse::NoBody);
+    assert_eq!(misuse(server.respond(StatusCode::NOT_FOUND)), Misuse::NothingToAnswer);
+    assert_eq!(server.sent(), "");
+    assert!(!server.connection.wants_input());
+}
+
+#[test]
+fn p3_abort_at_any_time_ends_the_connection() {
+    for mut server in [Server::new(), asked("", ""), previewed("", "0"), previewed("", "0; ieof")] {
+        server.connection.abort();
+        assert_eq!(server.closing(), Some(CloseReason::Abandoned));
+        assert!(!server.connection.wants_input());
+        assert_eq!(server.poll(), [] as [&str; 0]);
+        assert!(server.send_continue().is_err());
+        assert_eq!(server.sent(), "");
+    }
+}
+
+#[test]
+fn p3_echo_while_the_request_arrives() {
+    let mut server = asked("", "5\r\nhello\r\n");
+    server.respond_http(StatusCode::OK, true).unwrap();
+    server.send("hello").unwrap();
+    assert_eq!(server.recv("5\r\nworld\r\n"), ["data world"]);
+    server.send("world").unwrap();
+    assert_eq!(server.recv("0\r\n\r\n"), ["end"]);
+    assert_eq!(server.connection.is_idle(), false);
+    server.finish().unwrap();
+    assert_eq!(server.sent(), format!("{OK_HEAD}5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"));
+    assert_eq!(server.recv(OPTIONS).len(), 2);
+}

@@ -1,0 +1,182 @@
+//! One connection: requests are taken and answered in order until one side has enough.
+
+mod answer;
+mod exchange;
+mod original;
+mod record;
+mod transport;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use icap_proto::server::Event;
+use icap_proto::{Error, IsTag, Misuse, RequestHead, ResponseHead, StatusCode, Truncated};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use self::exchange::Exchange;
+use self::transport::{Lost, Transport};
+use crate::server::Shared;
+use crate::stop::Listener;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve<IO>(io: IO, peer: Option<SocketAddr>, shared: &Shared)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut transport = Transport::new(io, shared);
+    let mut between = Between { shared, peer, stop: shared.stop.listen(), waiting: None };
+    let lost = loop {
+        match poll_fn(|cx| between.poll_request(&mut transport, cx)).await {
+            Ok(Some(head)) => {
+                let mut exchange = Exchange::start(head, peer, shared, &mut transport);
+                if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
+                    break lost;
+                }
+            }
+            Ok(None) => return transport.close().await,
+            Err(lost) => break lost,
+        }
+    };
+    tracing::debug!(client = peer.map(tracing::field::display), error = %lost, "connection lost");
+}
+
+/// Tells a client that there is no room for it, and closes.
+pub(crate) async fn refuse<IO>(io: IO, peer: SocketAddr, shared: &Shared)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    tracing::warn!(client = %peer, "refused: too many connections");
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    // Nothing was asked, so this is no answer that the dialogue knows; c-icap's clients are used to it.
+    let answer = format!(
+        "ICAP/1.0 {status} {}\r\nISTag: {}\r\nConnection: close\r\n\r\n",
+        status.canonical_reason(),
+        shared.tag,
+    );
+    Transport::new(io, shared).say_and_close(answer.as_bytes()).await;
+}
+
+/// An error answer without anything in it.
+fn error_head(status: StatusCode, tag: &IsTag) -> Result<ResponseHead, Misuse> {
+    ResponseHead::builder(status).istag(tag).build()
+}
+
+/// The time between the answer to one request and the head of the next.
+struct Between<'a> {
+    shared: &'a Shared,
+    peer: Option<SocketAddr>,
+    stop: Listener<'a>,
+    /// What is waited for, and since when.
+    waiting: Option<(Phase, Instant)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// For the first byte of a request.
+    Idle,
+    /// For the rest of a head.
+    Head,
+    /// For what is left of a request that is answered.
+    Drain,
+}
+
+impl Between<'_> {
+    /// The next request; `None` when the connection is to be closed.
+    fn poll_request<IO>(
+        &mut self,
+        transport: &mut Transport<IO>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Box<RequestHead>>, Lost>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        loop {
+            let written = transport.poll_write(cx)?.is_ready();
+            // Whoever asks on without reading the answers waits: they would pile up here.
+            if written || !transport.connection.is_idle() {
+                match transport.connection.poll_event() {
+                    Ok(Some(Event::Request(head))) => {
+                        self.waiting = None;
+                        return Poll::Ready(Ok(Some(head)));
+                    }
+                    // The rest of an answered request is thrown away by the connection itself.
+                    Ok(Some(_)) => continue,
+                    Ok(None) => {}
+                    Err(error) if self.refuse(error, transport) => {}
+                    Err(_) => return Poll::Ready(Ok(None)),
+                }
+                if transport.connection.closing().is_some() {
+                    return Poll::Ready(Ok(None));
+                }
+                if transport.connection.wants_input() && transport.poll_read(cx)?.is_ready() {
+                    continue;
+                }
+            }
+            if transport.connection.is_idle() {
+                transport.connection.relax();
+                if written && self.stop.poll(cx).is_ready() {
+                    return Poll::Ready(Ok(None));
+                }
+            }
+            let waiting = self.waiting(transport, written);
+            ready!(transport.poll_deadline(waiting, cx))?;
+            if !matches!(self.waiting, Some((Phase::Head, _))) || !self.time_out(transport) {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    /// What is waited for, since when and how long.
+    fn waiting<IO>(
+        &mut self,
+        transport: &Transport<IO>,
+        written: bool,
+    ) -> Option<(Instant, Duration)> {
+        let timeouts = &self.shared.timeouts;
+        let connection = &transport.connection;
+        let (phase, limit) = match (connection.is_idle(), connection.is_unanswered()) {
+            (true, _) if !written => {
+                // For the client to take the last answer, which has a deadline of its own.
+                self.waiting = None;
+                return None;
+            }
+            (true, _) => (Phase::Idle, timeouts.idle),
+            (false, true) => (Phase::Head, timeouts.head),
+            (false, false) => (Phase::Drain, timeouts.drain),
+        };
+        let since = match self.waiting {
+            Some((same, since)) if same == phase => since,
+            _ => Instant::now(),
+        };
+        self.waiting = Some((phase, since));
+        Some((since, limit))
+    }
+
+    /// Answers what is no request; false when there is nobody to answer.
+    fn refuse<IO>(&self, error: Error, transport: &mut Transport<IO>) -> bool {
+        if error == Error::Closed(Truncated::InHead) {
+            return false;
+        }
+        tracing::warn!(client = self.peer.map(tracing::field::display), %error, "malformed request");
+        self.answer(error.status_hint(), transport)
+    }
+
+    /// Answers a head that does not come to its end.
+    fn time_out<IO>(&self, transport: &mut Transport<IO>) -> bool {
+        tracing::warn!(
+            client = self.peer.map(tracing::field::display),
+            "timed out waiting for the head of a request",
+        );
+        self.answer(StatusCode::REQUEST_TIMEOUT, transport)
+    }
+
+    fn answer<IO>(&self, status: StatusCode, transport: &mut Transport<IO>) -> bool {
+        error_head(status, &self.shared.tag)
+            .map_err(Error::from)
+            .and_then(|head| transport.connection.respond(head))
+            .is_ok()
+    }
+}

@@ -1,0 +1,159 @@
+//! Moves the bytes of one connection and watches how long that takes.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use icap_proto::server::Connection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use crate::Timeouts;
+use crate::server::Shared;
+use crate::timeouts::Timer;
+
+/// Bytes that are read and thrown away behind the last answer, so that closing does not destroy it.
+const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_READ: usize = 16 * 1024;
+
+/// A stream and the dialogue on it.
+pub(super) struct Transport<IO> {
+    io: IO,
+    pub(super) connection: Connection,
+    timeouts: Timeouts,
+    timer: Timer,
+    /// Since when the client takes nothing.
+    write_wait: Option<Instant>,
+    /// Something was written that the stream may still hold back.
+    unflushed: bool,
+}
+
+/// Why a connection ended without being closed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the client takes nothing")]
+    WriteTimeout,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
+    pub(super) fn new(io: IO, shared: &Shared) -> Self {
+        Self {
+            io,
+            connection: Connection::new(shared.limits, shared.leniency),
+            timeouts: shared.timeouts,
+            timer: Timer::default(),
+            write_wait: None,
+            unflushed: false,
+        }
+    }
+
+    /// Whether so much output is waiting.
+    pub(super) fn is_full(&mut self, mark: usize) -> bool {
+        self.connection.output().remaining() >= mark
+    }
+
+    /// Reads once.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = self.connection.input();
+        let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut room))?;
+        if read == 0 {
+            self.connection.input_closed();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all output; ready when there is none left.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let written = self.poll_write_all(cx)?;
+        if written.is_ready() {
+            self.write_wait = None;
+        } else if self.write_wait.is_none() {
+            self.write_wait = Some(Instant::now());
+        }
+        written.map(Ok)
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.connection.output().has_remaining() {
+            let output = self.connection.output();
+            match ready!(poll_write_buf(Pin::new(&mut self.io), cx, output))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                _ => self.write_wait = None,
+            }
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until `since` is longer ago than `limit`, or fails when the client takes nothing for too long.
+    pub(super) fn poll_deadline(
+        &mut self,
+        waiting: Option<(Instant, Duration)>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Lost>> {
+        let own = waiting.and_then(|(since, limit)| since.checked_add(limit));
+        let write = self.write_wait.and_then(|since| since.checked_add(self.timeouts.write));
+        let Some(first) = own.into_iter().chain(write).min() else {
+            return Poll::Pending;
+        };
+        ready!(self.timer.poll_elapsed(first, cx));
+        Poll::Ready(if write == Some(first) { Err(Lost::WriteTimeout) } else { Ok(()) })
+    }
+
+    /// Writes what is left and closes.
+    ///
+    /// While bytes of the client are on their way, closing at once would answer them with a reset, which can
+    /// destroy the answer that the client has not read yet. So the write side is closed first, and what comes is
+    /// read for a while (RFC 9112 section 9.6).
+    pub(super) async fn close(mut self) {
+        let linger = !self.connection.is_idle();
+        let written = poll_fn(|cx| match self.poll_write(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(Lost::from)),
+            Poll::Pending => self.poll_deadline(None, cx),
+        });
+        if written.await.is_ok() {
+            // What cannot be closed in order within this time is closed by dropping it.
+            let limit = self.timeouts.drain;
+            let _ = timeout(limit, self.shut_down(linger)).await;
+        }
+    }
+
+    /// Writes a text that is part of no dialogue, and closes.
+    pub(super) async fn say_and_close(mut self, mut text: &[u8]) {
+        let limit = self.timeouts.drain;
+        let say = async {
+            while !text.is_empty() {
+                poll_fn(|cx| poll_write_buf(Pin::new(&mut self.io), cx, &mut text)).await?;
+            }
+            self.shut_down(true).await
+        };
+        // As above.
+        let _ = timeout(limit, say).await;
+    }
+
+    async fn shut_down(&mut self, linger: bool) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await?;
+        let mut left = if linger { LINGER_BYTES } else { 0 };
+        let mut scratch = BytesMut::new();
+        while left > 0 {
+            scratch.clear();
+            scratch.reserve(LINGER_READ);
+            let read = poll_fn(|cx| poll_read_buf(Pin::new(&mut self.io), cx, &mut scratch));
+            match read.await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! The body of a request on its way in.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use icap_proto::Headers;
+
+use crate::BodyError;
+use crate::body_cell::{Item, Reader, Want};
+
+/// The body of a request, read from the client as it is polled: nothing is read ahead.
+///
+/// It is an [`http_body::Body`] that can be sent back in a [`Reply`](crate::Reply) as it is, or moved to another
+/// task. It lives as long as its request: once the answer is complete, reading fails with
+/// [`BodyError::Answered`]. Only a body that arrived whole ends without an error. Trailers come as a frame
+/// (erratum e2 of RFC 3507), without fields whose names or values the `http` crate refuses.
+#[derive(Debug)]
+#[must_use = "bodies do nothing unless polled"]
+pub struct Incoming {
+    /// Read before, given out first.
+    preview: Bytes,
+    /// Nothing follows the preview but trailers.
+    complete: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Reading(Reader),
+    Ended,
+    Failed(BodyError),
+}
+
+impl Incoming {
+    /// A body that begins with what was read of it; the client need not be asked for the rest.
+    pub(crate) fn new(preview: Bytes, complete: bool, reader: Option<Reader>) -> Self {
+        Self { preview, complete, state: reader.map_or(State::Ended, State::Reading) }
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, BodyError>> {
+        match &mut self.state {
+            State::Reading(reader) => reader.poll(Want::Item, cx),
+            State::Ended => Poll::Ready(Ok(Item::End(Headers::new()))),
+            State::Failed(error) => Poll::Ready(Err(*error)),
+        }
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.preview.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.preview)))));
+        }
+        loop {
+            let item = match ready!(self.poll_item(cx)) {
+                Ok(item) => item,
+                Err(error) => {
+                    self.state = State::Failed(error);
+                    return Poll::Ready(Some(Err(error)));
+                }
+            };
+            match item {
+                Item::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Item::PreviewEnd { .. } | Item::Continued => {}
+                Item::End(trailers) => {
+                    self.state = State::Ended;
+                    let frame = Frame::trailers(header_map(&trailers));
+                    return Poll::Ready((!trailers.is_empty()).then_some(Ok(frame)));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.preview.is_empty() && matches!(self.state, State::Ended)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let preview = self.preview.len() as u64;
+        if self.complete || matches!(self.state, State::Ended) {
+            return SizeHint::with_exact(preview);
+        }
+        let mut hint = SizeHint::new();
+        hint.set_lower(preview);
+        hint
+    }
+}
+
+/// The fields that the `http` crate takes.
+fn header_map(headers: &Headers) -> HeaderMap {
+    headers
+        .iter()
+        .filter_map(|field| {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+            let value = HeaderValue::from_bytes(&icap_proto::unfold(field.value)).ok()?;
+            Some((name, value))
+        })
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! Requests as handlers see them.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use icap_proto::RequestHead;
+
+use crate::body_cell::{Item, Reader, Want};
+use crate::{BodyError, Incoming, Preview};
+
+/// A REQMOD or RESPMOD request; its body is still with the client.
+///
+/// Go on with [`preview`](Self::preview) to decide early, or with [`into_body`](Self::into_body) when the whole
+/// body is needed anyway. A handler that needs neither just answers.
+#[derive(Debug)]
+#[must_use = "a request that is dropped is not answered by that"]
+pub struct Request {
+    head: Box<RequestHead>,
+    peer: Option<SocketAddr>,
+    /// `None` when there is no body.
+    body: Option<Reader>,
+}
+
+impl Request {
+    pub(crate) const fn new(
+        head: Box<RequestHead>,
+        peer: Option<SocketAddr>,
+        body: Option<Reader>,
+    ) -> Self {
+        Self { head, peer, body }
+    }
+
+    /// The ICAP head with the HTTP heads in it.
+    #[must_use]
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The address of the ICAP client, `None` when the connection has none.
+    #[must_use]
+    pub const fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Whether [`Reply::unmodified`](crate::Reply::unmodified) would be a 204 now (RFC 3507 section 4.6): the
+    /// client allows it, or waits in its preview. Otherwise the server sends the message back, for which it keeps
+    /// what is read of the body.
+    #[must_use]
+    pub fn allows_no_content(&self) -> bool {
+        self.head.allow().no_content || self.head.preview().is_some()
+    }
+
+    /// Waits for the preview (RFC 3507 section 4.5) and reads nothing beyond it.
+    ///
+    /// A request without a preview gives an empty one at once, which is [complete](Preview::is_complete) when there
+    /// is no body.
+    ///
+    /// # Errors
+    ///
+    /// The client broke the protocol, stopped sending, or is gone.
+    pub async fn preview(self) -> Result<(RequestHead, Preview), BodyError> {
+        let Self { head, body, .. } = self;
+        let Some(mut reader) = body else {
+            return Ok((*head, Preview::without_body()));
+        };
+        if head.preview().is_none() {
+            return Ok((*head, Preview::not_sent(reader)));
+        }
+        let mut bytes = Bytes::new();
+        let mut gathered = BytesMut::new();
+        let complete = loop {
+            match poll_fn(|cx| reader.poll(Want::Item, cx)).await? {
+                // Nearly always it comes in one piece.
+                Item::Data(data) if bytes.is_empty() => bytes = data,
+                Item::Data(data) => {
+                    if gathered.is_empty() {
+                        gathered.extend_from_slice(&bytes);
+                    }
+                    gathered.extend_from_slice(&data);
+                }
+                Item::PreviewEnd { complete } => break complete,
+                Item::Continued => {}
+                Item::End(_) => break true,
+            }
+        };
+        if !gathered.is_empty() {
+            bytes = gathered.freeze();
+        }
+        Ok((*head, Preview::read(bytes, complete, reader)))
+    }
+
+    /// The head and the whole body, preview or not: [`preview`](Self::preview), then
+    /// [`proceed`](Preview::proceed).
+    ///
+    /// # Errors
+    ///
+    /// As both of them.
+    pub async fn into_body(self) -> Result<(RequestHead, Incoming), BodyError> {
+        let (head, preview) = self.preview().await?;
+        Ok((head, preview.proceed().await?))
+    }
+}

@@ -1,0 +1,116 @@
+//! Services: what a server offers under a path.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use icap_proto::ServiceOptions;
+
+use crate::{Error, Reply, Request};
+
+/// An ICAP service: it looks at HTTP messages and lets them pass, changes or replaces them.
+///
+/// The server does the rest of the protocol: OPTIONS, methods that are not offered, 100 Continue, 204 or the echo
+/// in its place, `ISTag`, `Encapsulated`, draining and closing.
+///
+/// ```
+/// use icap_proto::{HttpHead, IsTag, ServiceOptions};
+/// use icap_server::{Error, Reply, Request, Service};
+///
+/// struct Blocker {
+///     options: ServiceOptions,
+/// }
+///
+/// impl Service for Blocker {
+///     fn options(&self) -> ServiceOptions {
+///         self.options.clone()
+///     }
+///
+///     async fn call(&self, request: Request) -> Result<Reply, Error> {
+///         let (head, preview) = request.preview().await?;
+///         let url = head.http_request().and_then(HttpHead::target).unwrap_or_default();
+///         if !url.ends_with(".exe") && !preview.bytes().starts_with(b"MZ") {
+///             return Ok(Reply::unmodified());
+///         }
+///         let page = HttpHead::response(403, "Forbidden", [("Content-Type", "text/plain")])?;
+///         Ok(Reply::respond(page, "programs are not let through").header("X-Violations-Found", "1")?)
+///     }
+/// }
+///
+/// let options = ServiceOptions::respmod("Blocker 1.0")?.istag(IsTag::new("blocker-1")?).preview(2);
+/// let blocker = Blocker { options };
+/// assert!(blocker.options().has_method(&icap_proto::Method::Respmod));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Service: Send + Sync + 'static {
+    /// What the service offers and the tag of its state. Asked for with every request, so that a new tag is seen
+    /// at once: give back a clone of prepared options. Without a tag the server's own stands in.
+    fn options(&self) -> ServiceOptions;
+
+    /// Answers one request. Write it as `async fn call`.
+    ///
+    /// The future is dropped when the connection breaks. It runs in the task of its connection: work that blocks
+    /// belongs into `tokio::task::spawn_blocking`. How long it takes is its own business; the server watches the
+    /// client, not the service.
+    ///
+    /// # Errors
+    ///
+    /// Any error is logged and answered with 500. A panic is treated the same.
+    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send;
+}
+
+/// A service made of its options and an async closure.
+///
+/// ```
+/// use icap_proto::ServiceOptions;
+/// use icap_server::{Reply, Service, service_fn};
+///
+/// let pass = service_fn(ServiceOptions::reqmod("Pass 1.0")?, |_| async { Ok(Reply::unmodified()) });
+/// assert_eq!(pass.options().service(), Some("Pass 1.0"));
+/// # Ok::<(), icap_proto::InvalidHeader>(())
+/// ```
+pub fn service_fn<F, Fut>(options: ServiceOptions, call: F) -> impl Service
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Reply, Error>> + Send,
+{
+    ServiceFn { options, call }
+}
+
+struct ServiceFn<F> {
+    options: ServiceOptions,
+    call: F,
+}
+
+impl<F, Fut> Service for ServiceFn<F>
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Reply, Error>> + Send,
+{
+    fn options(&self) -> ServiceOptions {
+        self.options.clone()
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply, Error> {
+        (self.call)(request).await
+    }
+}
+
+/// A call that runs.
+pub(crate) type Call<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send + 'a>>;
+
+/// [`Service`] as the router holds it.
+pub(crate) trait BoxedService: Send + Sync {
+    fn options(&self) -> ServiceOptions;
+    fn call(&self, request: Request) -> Call<'_>;
+}
+
+impl<S: Service> BoxedService for S {
+    fn options(&self) -> ServiceOptions {
+        Service::options(self)
+    }
+
+    fn call(&self, request: Request) -> Call<'_> {
+        // The block makes a panic in the synchronous part of `call` a panic of the future.
+        Box::pin(async move { Service::call(self, request).await })
+    }
+}

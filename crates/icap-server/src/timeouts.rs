@@ -1,0 +1,67 @@
+//! How long the server waits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long the server waits for a client. [`Duration::MAX`] means for ever.
+///
+/// ```
+/// let mut timeouts = icap_server::Timeouts::default();
+/// timeouts.idle = std::time::Duration::from_secs(300);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its heads, 30 s. The client gets 408.
+    pub head: Duration,
+    /// Between requests, 60 s. The connection is closed without a word.
+    pub idle: Duration,
+    /// Without a byte of a body that the handler waits for, 30 s. The client gets 408, or sees its answer broken
+    /// off when it had begun.
+    pub body: Duration,
+    /// Without room for a byte of the answer, 30 s. The connection is dropped.
+    pub write: Duration,
+    /// For throwing away what is left of a request after its answer, 5 s. The connection is closed.
+    pub drain: Duration,
+    /// For transactions in flight when the server stops, 30 s. They are dropped.
+    pub shutdown: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            body: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The one timer of a connection. Deadlines mostly move into the future, so it is left to fire too early and set
+/// anew then: moving it each time costs more.
+#[derive(Debug, Default)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Whether the deadline has passed; otherwise the task is woken then.
+    pub(crate) fn poll_elapsed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if deadline <= Instant::now() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}

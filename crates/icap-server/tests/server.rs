@@ -1,0 +1,175 @@
+//! Accepting, refusing and stopping.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use icap_server::{Reply, Server, Timeouts};
+use support::*;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+struct Running {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    fn start(server: Server) -> Self {
+        let addr = server.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(server.serve_until(async { stopped.await.unwrap() }));
+        Self { addr, stop, ended }
+    }
+
+    async fn connect(&self) -> Client<TcpStream> {
+        Client::new(TcpStream::connect(self.addr).await.unwrap())
+    }
+
+    /// Stops the server and waits until it has.
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.ended.await.unwrap().unwrap();
+    }
+}
+
+/// A server whose handler waits to be released.
+async fn gated(gate: &Arc<Notify>, entered: &Arc<AtomicUsize>) -> Server {
+    let (gate, entered) = (Arc::clone(gate), Arc::clone(entered));
+    let wait = service(move |request| {
+        let (gate, entered) = (Arc::clone(&gate), Arc::clone(&entered));
+        async move {
+            entered.fetch_add(1, Ordering::SeqCst);
+            gate.notified().await;
+            drop(request);
+            Ok(Reply::unmodified())
+        }
+    });
+    let pass = service(|_| async { Ok(Reply::unmodified()) });
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    server.service("/x", wait).unwrap().service("/pass", pass).unwrap()
+}
+
+#[tokio::test]
+async fn a_stop_loses_no_transaction() {
+    let (gate, entered) = (Arc::default(), Arc::default());
+    let running = Running::start(gated(&gate, &entered).await);
+    let mut idle = running.connect().await;
+    idle.say(reqmod_get("Allow: 204\r\n").replace("/x", "/pass")).await;
+    assert!(!idle.answer().await.head.close());
+    let mut fresh = running.connect().await;
+    let mut busy = Vec::new();
+    for _ in 0..20 {
+        let mut client = running.connect().await;
+        client.say(reqmod_get("Allow: 204\r\n")).await;
+        busy.push(client);
+    }
+    while entered.load(Ordering::SeqCst) < 20 {
+        tokio::task::yield_now().await;
+    }
+    let addr = running.addr;
+    let stopped = tokio::spawn(running.stop());
+    assert!(idle.is_closed().await);
+    assert!(fresh.is_closed().await);
+    assert!(TcpStream::connect(addr).await.is_err());
+    assert!(!stopped.is_finished());
+    for _ in 0..20 {
+        gate.notify_one();
+    }
+    for client in &mut busy {
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.head.close()), (204, true));
+        assert!(client.is_closed().await);
+    }
+    stopped.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_under_load_answers_what_it_took() {
+    let pass = service(|_| async {
+        tokio::task::yield_now().await;
+        Ok(Reply::unmodified())
+    });
+    let server = Server::bind("127.0.0.1:0").await.unwrap().service("/x", pass).unwrap();
+    let running = Running::start(server);
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let addr = running.addr;
+            tokio::spawn(async move {
+                let mut client = Client::new(TcpStream::connect(addr).await.unwrap());
+                let mut answered = 0;
+                loop {
+                    client.say(reqmod_get("Allow: 204\r\n")).await;
+                    let answer = client.answer().await;
+                    assert_eq!(answer.status(), 204);
+                    answered += 1;
+                    if answer.head.close() {
+                        return answered;
+                    }
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop().await;
+    for client in clients {
+        // Each saw an answer that announced the end, and none of its requests was dropped.
+        assert!(client.await.unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_has_its_time() {
+    let (gate, entered) = (Arc::default(), Arc::default());
+    let mut timeouts = Timeouts::default();
+    timeouts.shutdown = Duration::from_millis(100);
+    let running = Running::start(gated(&gate, &entered).await.timeouts(timeouts));
+    let mut client = running.connect().await;
+    client.say(reqmod_get("Allow: 204\r\n")).await;
+    while entered.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    running.stop().await;
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn connections_have_a_limit() {
+    let (gate, entered) = (Arc::default(), Arc::default());
+    let running = Running::start(gated(&gate, &entered).await.max_connections(2));
+    let mut clients = [running.connect().await, running.connect().await];
+    for client in &mut clients {
+        client.say(reqmod_get("Allow: 204\r\n").replace("/x", "/pass")).await;
+        assert_eq!(client.answer().await.status(), 204);
+    }
+    let mut third = running.connect().await;
+    third.say(reqmod_get("Allow: 204\r\n").replace("/x", "/pass")).await;
+    let refusal = third.answer().await;
+    assert_eq!((refusal.status(), refusal.head.close()), (503, true));
+    assert!(third.is_closed().await);
+    // A place becomes free.
+    drop((clients, third));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut client = running.connect().await;
+    client.say(reqmod_get("Allow: 204\r\n").replace("/x", "/pass")).await;
+    assert_eq!(client.answer().await.status(), 204);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_drops_its_connections() {
+    let (gate, entered) = (Arc::default(), Arc::default());
+    let running = Running::start(gated(&gate, &entered).await);
+    let mut client = running.connect().await;
+    client.say(reqmod_get("Allow: 204\r\n")).await;
+    while entered.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    running.ended.abort();
+    assert!(client.is_closed().await);
+}

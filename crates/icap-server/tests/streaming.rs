@@ -1,0 +1,155 @@
+//! Large bodies in both directions at once.
+
+mod support;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use icap_proto::wire::chunk::{ChunkDecoder, Part};
+use icap_proto::{Leniency, Limits};
+use icap_server::{Reply, Server};
+use support::*;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::net::{TcpListener, TcpStream};
+
+const MIB: usize = 1024 * 1024;
+
+/// `echo` gives the body of the request back; `pass` leaves that to the server.
+fn mirror() -> Server<()> {
+    let echo = service(|request| async {
+        let (head, body) = request.into_body().await?;
+        Ok(Reply::modified(head.http_response().unwrap().clone(), body))
+    });
+    let task = service(|request| async {
+        let (head, mut body) = request.into_body().await?;
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+        tokio::spawn(async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let Ok(data) = frame.into_data() else { break };
+                if sender.send(data).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let body = polled(move |cx| receiver.poll_recv(cx));
+        Ok(Reply::modified(head.http_response().unwrap().clone(), body))
+    });
+    let pass = service(|_| async { Ok(Reply::unmodified()) });
+    Server::new()
+        .service("/echo", echo)
+        .unwrap()
+        .service("/task", task)
+        .unwrap()
+        .service("/pass", pass)
+        .unwrap()
+}
+
+/// Sends `size` bytes in chunks while it reads the answer, and compares each byte.
+async fn exchange<IO>(io: &mut IO, path: &str, size: usize, piece: usize)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut reading, mut writing) = split(io);
+    let byte = |at: usize| (at % 251) as u8;
+    let send = async {
+        writing.write_all(respmod("").replace("/x", path).as_bytes()).await.unwrap();
+        let mut at = 0;
+        while at < size {
+            let length = piece.min(size - at);
+            let data: Vec<u8> = (at..at + length).map(byte).collect();
+            writing.write_all(&chunk(data)).await.unwrap();
+            at += length;
+        }
+        writing.write_all(LAST.as_bytes()).await.unwrap();
+    };
+    let receive = async {
+        let mut client = Client::new(tokio::io::join(&mut reading, tokio::io::sink()));
+        assert_eq!(client.head().await.status().as_u16(), 200);
+        let mut decoder = ChunkDecoder::default();
+        let mut at = 0usize;
+        loop {
+            let (limits, leniency) = (Limits::default(), Leniency::strict());
+            match decoder.decode(&mut client.input, &limits, &leniency).unwrap() {
+                Some(Part::Data(data)) => {
+                    assert!(data.iter().enumerate().all(|(i, b)| *b == byte(at + i)));
+                    at += data.len();
+                }
+                Some(_) => break,
+                None => {
+                    assert!(client.io.read_buf(&mut client.input).await.unwrap() > 0);
+                }
+            }
+        }
+        at
+    };
+    let ((), received) = tokio::join!(send, receive);
+    assert_eq!(received, size);
+}
+
+#[tokio::test]
+async fn both_ways_through_a_narrow_pipe() {
+    let server = Arc::new(mirror());
+    for path in ["/echo", "/task", "/pass"] {
+        for (size, piece, buffer) in [(64 * MIB, 40_000, 8192), (MIB, 100, 64), (MIB, 1000, 4096)] {
+            let mut client = connect_through(&server, buffer);
+            exchange(&mut client.io, path, size, piece).await;
+            // The connection is still in step.
+            exchange(&mut client.io, path, 10, 3).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_ways_over_a_socket() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let server = Arc::new(mirror());
+        loop {
+            let (stream, peer) = listener.accept().await.unwrap();
+            let server = Arc::clone(&server);
+            tokio::spawn(async move { server.serve_connection(stream, Some(peer)).await });
+        }
+    });
+    for path in ["/echo", "/task", "/pass"] {
+        let mut client = TcpStream::connect(addr).await.unwrap();
+        exchange(&mut client, path, 64 * MIB, 60_000).await;
+        exchange(&mut client, path, 64 * MIB, 1_000_000).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_read_that_nobody_asked_for() {
+    let mut client = connect_through(
+        &Arc::new(server(|request| async move {
+            std::future::pending::<()>().await;
+            drop(request);
+            Ok(Reply::unmodified())
+        })),
+        1000,
+    );
+    client.say(respmod("")).await;
+    let mut sent = 0;
+    while tokio::time::timeout(std::time::Duration::from_millis(50), client.say(chunk([b'x'; 100])))
+        .await
+        .is_ok()
+    {
+        sent += 100;
+    }
+    // One read of at most 16 KiB brought the head, and the pipe holds the rest.
+    assert!(sent < 20_000, "{sent}");
+}
+
+#[tokio::test]
+async fn no_more_is_taken_than_the_client_reads() {
+    let mut client = connect_through(&Arc::new(mirror()), 4096);
+    client.say(respmod("").replace("/x", "/echo")).await;
+    let mut sent = 0;
+    let mut say = async || client.say(chunk([b'x'; 1000])).await;
+    while tokio::time::timeout(std::time::Duration::from_millis(50), say()).await.is_ok() {
+        sent += 1000;
+    }
+    // Output up to its high water mark, one read, and both pipes.
+    assert!(sent < 64 * 1024 + 64 * 1024 + 16 * 1024, "{sent}");
+}
