@@ -42,7 +42,8 @@ fn decode(reads: Vec<BytesMut>) -> usize {
         } else {
             input.extend_from_slice(&read);
         }
-        while let Some(part) = decoder.decode(&mut input, &limits, &leniency).expect("a good body") {
+        while let Some(part) = decoder.decode(&mut input, &limits, &leniency).expect("a good body")
+        {
             if let Part::Data(data) = part {
                 bytes = bytes.saturating_add(black_box(data).len());
             }

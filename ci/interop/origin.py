@@ -5,7 +5,8 @@ usage: origin.py PORT            serve on 127.0.0.1
        origin.py --file SIZE     write a body of SIZE bytes to stdout
        origin.py --eicar         write the EICAR test file to stdout
 
-Paths: /size/N  /chunked/N  /cached  /eicar, and POST or PUT to /echo. SIZE and N: 0, 1024, 300K, 64M.
+Paths: /size/N  /chunked/N  /cached  /eicar  /eicar-first/N  /eicar-last/N,
+and POST or PUT to /echo. SIZE and N: 0, 1024, 300K, 64M.
 One line a request on stdout, once it is over: METHOD PATH?QUERY STATUS SHA256-RECEIVED SHA256-SENT.
 """
 import hashlib
@@ -43,6 +44,10 @@ class Origin(http.server.BaseHTTPRequestHandler):
             self.answer(200, body(size(arg)), {"Transfer-Encoding": "chunked"})
         elif kind == "eicar":
             self.answer(200, [EICAR], {"Content-Length": len(EICAR)})
+        elif kind == "eicar-first":
+            self.answer(200, [EICAR, *body(size(arg))], {"Content-Length": len(EICAR) + size(arg)})
+        elif kind == "eicar-last":
+            self.answer(200, [*body(size(arg)), EICAR], {"Content-Length": size(arg) + len(EICAR)})
         elif kind == "cached" and self.headers.get("If-None-Match") == '"v1"':
             self.answer(304, [], {"ETag": '"v1"'})
         else:

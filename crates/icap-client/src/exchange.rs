@@ -67,7 +67,7 @@ where
     /// The next event but 100 Continue, which concerns nobody else.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         loop {
-            self.upload(cx)?;
+            let wrote = self.upload(cx)?;
             match self.ready_event()? {
                 Some(Event::Continue) => {
                     self.source.set_limit(self.replay_limit);
@@ -76,14 +76,16 @@ where
                 Some(event) => return Poll::Ready(Ok(event)),
                 None => {}
             }
-            if self.poll_read(cx)?.is_pending() {
-                if !self.waits_for_server() {
-                    self.inactivity.restart();
-                    return Poll::Pending;
-                }
-                ready!(self.inactivity.poll(cx));
-                return Poll::Ready(Err(Error::Timeout(self.stage())));
+            // Both directions take turns: an answer is heard between two writes.
+            if self.poll_read(cx)?.is_ready() || wrote {
+                continue;
             }
+            if !self.waits_for_server() {
+                self.inactivity.restart();
+                return Poll::Pending;
+            }
+            ready!(self.inactivity.poll(cx));
+            return Poll::Ready(Err(Error::Timeout(self.stage())));
         }
     }
 
@@ -99,14 +101,10 @@ where
         Ok(event)
     }
 
-    /// Sends what can be sent now.
-    pub(crate) fn upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        loop {
-            self.fill(cx)?;
-            if !self.write(cx) {
-                return Ok(());
-            }
-        }
+    /// Takes data from the body and writes once; whether more may be written now.
+    pub(crate) fn upload(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        self.fill(cx)?;
+        Ok(self.write(cx))
     }
 
     /// Queues data of the body while the request has room for it.

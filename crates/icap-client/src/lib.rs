@@ -33,7 +33,7 @@
 //!
 //! No task is spawned: while a call is awaited the call moves the bytes, afterwards the [`Adapted`] body does,
 //! upload and download together. Its clean end gives the connection back to the pool; whoever drops a call or an
-//! [`Adapted`] early closes the connection.
+//! [`Adapted`] early closes the connection. The tokio runtime needs its I/O and time drivers.
 
 mod adapted;
 mod builder;

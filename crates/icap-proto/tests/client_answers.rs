@@ -86,6 +86,14 @@ fn r0_other_protocols_are_refused_by_their_first_byte() {
 }
 
 #[test]
+fn r0_other_protocols_are_refused_behind_the_continue_too() {
+    let mut client = Ask::respmod().preview(4).start();
+    client.send("hello");
+    assert_eq!(client.recv(format!("{CONTINUE}H")), ["continue"]);
+    assert!(matches!(client.error(), Error::Parse(error) if error.kind == Kind::NotIcap));
+}
+
+#[test]
 fn r0_refusal_before_the_request_is_its_answer() {
     // c-icap refuses a client by address as soon as it is connected.
     let refusal = answer(StatusCode::FORBIDDEN, "");

@@ -169,6 +169,14 @@ fn w1_early_continue_goes_straight_on_behind_the_preview() {
 }
 
 #[test]
+fn w1_early_continue_ends_the_permission_at_once() {
+    let mut client = Ask::respmod().preview(5).start();
+    client.send("abc");
+    client.recv(format!("{CONTINUE}{NO_CONTENT}"));
+    assert_eq!(client.error(), PeerMisbehaved::UnsolicitedNoContent.into());
+}
+
+#[test]
 fn w1_early_continue_before_a_body_inside_the_preview() {
     let mut client = Ask::respmod().preview(5).start();
     assert_eq!(client.recv(CONTINUE), ["continue"]);

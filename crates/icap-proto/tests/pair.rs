@@ -248,7 +248,7 @@ impl Exchange<'_> {
             client::Event::Response(head) => {
                 assert_eq!(self.answer.status, None, "a second answer");
                 self.answer.status = Some(head.status());
-                self.answer.start_line = start_line(head.http_response().or(head.http_request()));
+                self.answer.start_line = start_line(head.into_http().as_ref());
             }
             client::Event::Data(data) => self.answer.body.extend_from_slice(&data),
             client::Event::End { trailers, use_original_body, .. } => {

@@ -3,7 +3,7 @@
 //! States: P0 nothing sent, P1 100 Continue sent, P2 head sent, P3 body, P4 done, PX broken off. What the
 //! request does meanwhile is in `server_dialogue.rs`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 mod support;
 
@@ -283,6 +283,16 @@ fn p3_large_data_is_queued_as_it_is() {
     server.connection.send_data(data.clone()).unwrap();
     server.finish().unwrap();
     let output = server.connection.output();
+    let total = OK_HEAD.len() + 6 + 5000 + 7;
+    assert_eq!(output.remaining(), total);
+    #[cfg(feature = "std")]
+    {
+        // All of it in one vectored write, and in parts where there is room for less.
+        let mut slices = [std::io::IoSlice::new(b""); 8];
+        let used = output.chunks_vectored(&mut slices);
+        assert_eq!(slices[..used].iter().map(|slice| slice.len()).sum::<usize>(), total);
+        assert_eq!((used, output.chunks_vectored(&mut slices[..2])), (3, 2));
+    }
     output.advance(OK_HEAD.len());
     assert_eq!(output.chunk(), b"1388\r\n");
     output.advance(6);
@@ -352,7 +362,7 @@ fn p3_echo_while_the_request_arrives() {
     assert_eq!(server.recv("5\r\nworld\r\n"), ["data world"]);
     server.send("world").unwrap();
     assert_eq!(server.recv("0\r\n\r\n"), ["end"]);
-    assert_eq!(server.connection.is_idle(), false);
+    assert!(!server.connection.is_idle());
     server.finish().unwrap();
     assert_eq!(server.sent(), format!("{OK_HEAD}5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"));
     assert_eq!(server.recv(OPTIONS).len(), 2);

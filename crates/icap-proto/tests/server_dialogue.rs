@@ -1,7 +1,7 @@
 //! The request on its way in: one test for each row of the server's read side.
 //!
 //! States: S0 idle, S1 ICAP head, S2 encapsulated heads, S3 preview, S4 decide, S5 body, S6 ICAP trailer,
-//! S7 request done, S8 drain, SX close. What the answer does is in `server_answers.rs`. Deadlines are the
+//! SX close; S7 and S8 are in `server_reuse.rs`, what the answer does in `server_answers.rs`. Deadlines are the
 //! owner's, and so are the checks of service, method and credentials.
 
 #![allow(clippy::unwrap_used)]
@@ -12,23 +12,9 @@ use icap_proto::{
     CloseReason, Error, Leniency, Limits, ParseError, ParseErrorKind as Kind, PeerMisbehaved,
     StatusCode, Truncated,
 };
-use support::server::{Server, misuse};
+use support::server::{OPTIONS, OPTIONS_EVENTS, Server, misuse, preview, respmod};
 
-const OPTIONS: &str = "OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n";
-const OPTIONS_EVENTS: [&str; 2] = ["request OPTIONS icap://s/v [null-body=0]", "end"];
 const NONE: [&str; 0] = [];
-
-/// A RESPMOD request up to its body.
-fn respmod(fields: &str) -> String {
-    format!(
-        "RESPMOD icap://s/v ICAP/1.0\r\nHost: s\r\n{fields}Encapsulated: res-hdr=0, res-body=19\r\n\r\n\
-         HTTP/1.1 200 OK\r\n\r\n"
-    )
-}
-
-fn preview(bytes: u64, rest: &str) -> String {
-    respmod(&format!("Preview: {bytes}\r\n")) + rest
-}
 
 /// The fault that `bytes` are, with the status that tells the client.
 fn fault(mut server: Server, bytes: impl AsRef<[u8]>) -> (Error, u16) {
@@ -494,109 +480,6 @@ fn s6_trailer_that_was_not_announced_closes() {
     assert!(server.sent().contains("Connection: close\r\n"));
     assert_eq!(server.closing(), Some(CloseReason::UnannouncedTrailer));
     assert_eq!(kind(fault(Server::strict(), &bytes)).0, Kind::UnannouncedTrailer);
-}
-
-// S7: the request is done.
-
-#[test]
-fn s7_pipelined_requests_are_answered_in_order() {
-    let post = respmod("Allow: 204\r\n") + "5\r\nhello\r\n0\r\n\r\n";
-    let mut server = Server::new();
-    let mut events = server.recv_until(format!("{OPTIONS}{post}{OPTIONS}"), "end");
-    assert_eq!(events, OPTIONS_EVENTS);
-    // Nothing of the second before the first is answered.
-    assert_eq!(server.poll(), NONE);
-    assert!(!server.connection.wants_input());
-    server.respond(StatusCode::NOT_FOUND).unwrap();
-    events = server.recv_until("", "end");
-    assert_eq!(events[1..], ["data hello", "end"]);
-    server.respond(StatusCode::NO_CONTENT).unwrap();
-    assert_eq!(server.recv_until("", "end"), OPTIONS_EVENTS);
-    server.respond(StatusCode::NOT_FOUND).unwrap();
-    assert_eq!(server.sent().matches("ICAP/1.0 ").count(), 3);
-    assert_eq!(server.poll(), NONE);
-    assert!(server.connection.is_idle() && server.connection.wants_input());
-}
-
-#[test]
-fn s7_request_pipelined_behind_a_whole_preview() {
-    let first = preview(5, "5\r\nhello\r\n0; ieof\r\n\r\n");
-    let mut server = Server::new();
-    server.recv_until(first + OPTIONS, "end");
-    server.respond(StatusCode::NO_CONTENT).unwrap();
-    assert!(!server.sent().contains("close"));
-    assert_eq!(server.recv_until("", "end"), OPTIONS_EVENTS);
-}
-
-#[test]
-fn s7_close_is_said_and_nothing_more_is_read() {
-    let bytes = OPTIONS.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
-    let mut server = Server::new();
-    server.recv_until(bytes + OPTIONS, "end");
-    server.respond(StatusCode::NOT_FOUND).unwrap();
-    assert!(server.sent().contains("\r\nConnection: close\r\n"));
-    assert_eq!(server.closing(), Some(CloseReason::Asked));
-    assert_eq!(server.poll(), NONE);
-    assert!(!server.connection.wants_input());
-}
-
-#[test]
-fn s7_end_of_the_connection_leaves_the_answer() {
-    let mut server = Server::new();
-    server.recv(OPTIONS);
-    assert_eq!(server.recv_eof(), None);
-    server.respond(StatusCode::NOT_FOUND).unwrap();
-    assert_eq!(server.closing(), Some(CloseReason::PeerClosed));
-}
-
-// S8: the rest of an answered request is thrown away.
-
-#[test]
-fn s8_drain_budget() {
-    let mut limits = Limits::default();
-    limits.drain = 10;
-    for (bytes, kept) in [(0, true), (10, true), (11, false), (100, false)] {
-        let mut server = Server::with(limits, Leniency::default());
-        // What came before the answer does not count.
-        server.recv(respmod("Allow: 204\r\n") + "5\r\nhello\r\n");
-        server.respond(StatusCode::NO_CONTENT).unwrap();
-        assert!(!server.sent().contains("close"));
-        assert!(server.poll().is_empty() && server.connection.wants_input());
-        let chunk = format!("{bytes:x}\r\n{}\r\n", "x".repeat(bytes));
-        let chunk = if bytes == 0 { "" } else { &chunk };
-        if kept {
-            assert_eq!(server.recv(format!("{chunk}0\r\n\r\n{OPTIONS}")), OPTIONS_EVENTS);
-        } else {
-            server.recv(chunk.strip_suffix("\r\n").unwrap());
-            assert_eq!(server.closing(), Some(CloseReason::Asked));
-            assert!(!server.connection.wants_input());
-        }
-    }
-}
-
-#[test]
-fn s8_a_request_inside_the_drained_body_is_data() {
-    let mut server = Server::new();
-    server.recv(respmod("Allow: 204\r\n"));
-    server.respond(StatusCode::NO_CONTENT).unwrap();
-    let chunk = format!("{:x}\r\n{OPTIONS}\r\n0\r\n\r\n", OPTIONS.len());
-    assert_eq!(server.recv(chunk), NONE);
-    assert!(server.connection.is_idle());
-    assert_eq!(server.recv(OPTIONS), OPTIONS_EVENTS);
-}
-
-#[test]
-fn s8_fault_while_draining() {
-    let mut server = Server::new();
-    server.recv(respmod("Allow: 204\r\n"));
-    server.respond(StatusCode::NO_CONTENT).unwrap();
-    server.recv("x");
-    assert_eq!(server.closing(), Some(CloseReason::Failed));
-    let mut server = Server::new();
-    server.recv(respmod("Allow: 204\r\n"));
-    server.respond(StatusCode::NO_CONTENT).unwrap();
-    assert_eq!(server.recv_eof(), Some(Error::Closed(Truncated::InBody)));
-    assert_eq!(server.closing(), Some(CloseReason::Failed));
 }
 
 /// Offsets count from the start of the message that is wrong, not of the connection.

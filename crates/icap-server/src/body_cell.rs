@@ -118,10 +118,14 @@ pub(crate) struct Demand {
 }
 
 impl Feeder {
-    /// What is wanted now. The task is awake, so it need not be woken.
-    pub(crate) fn demand(&mut self) -> Demand {
-        let mut slot = self.0.lock();
-        slot.feeder = None;
+    /// The task is awake, so it need not be woken: a reader in it would make it spin.
+    pub(crate) fn unpark(&mut self) {
+        self.0.lock().feeder = None;
+    }
+
+    /// What is wanted now.
+    pub(crate) fn demand(&self) -> Demand {
+        let slot = self.0.lock();
         Demand { want: slot.want, reader_gone: slot.reader_gone }
     }
 

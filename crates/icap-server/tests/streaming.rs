@@ -2,7 +2,11 @@
 
 mod support;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -131,7 +135,7 @@ async fn nothing_is_read_that_nobody_asked_for() {
     );
     client.say(respmod("")).await;
     let mut sent = 0;
-    while tokio::time::timeout(std::time::Duration::from_millis(50), client.say(chunk([b'x'; 100])))
+    while tokio::time::timeout(Duration::from_millis(50), client.say(chunk([b'x'; 100])))
         .await
         .is_ok()
     {
@@ -147,9 +151,37 @@ async fn no_more_is_taken_than_the_client_reads() {
     client.say(respmod("").replace("/x", "/echo")).await;
     let mut sent = 0;
     let mut say = async || client.say(chunk([b'x'; 1000])).await;
-    while tokio::time::timeout(std::time::Duration::from_millis(50), say()).await.is_ok() {
+    while tokio::time::timeout(Duration::from_millis(50), say()).await.is_ok() {
         sent += 1000;
     }
     // Output up to its high water mark, one read, and both pipes.
     assert!(sent < 64 * 1024 + 64 * 1024 + 16 * 1024, "{sent}");
+}
+
+/// A connection that waits does not spin.
+#[tokio::test]
+async fn who_waits_is_not_polled() {
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&polls);
+    let mut client = connect(move |request| {
+        let counter = Arc::clone(&counter);
+        async move {
+            let mut body = pin!(request.into_body().await?.1.collect());
+            poll_fn(|cx| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                body.as_mut().poll(cx)
+            })
+            .await?;
+            Ok(Reply::unmodified())
+        }
+    });
+    client.say(respmod("Allow: 204\r\n")).await;
+    for _ in 0..10 {
+        client.say("1\r\nx\r\n").await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client.say(LAST).await;
+    assert_eq!(client.answer().await.status(), 204);
+    // Once for what arrived, and once more to find that it was all.
+    assert!(polls.load(Ordering::SeqCst) <= 25, "{polls:?}");
 }

@@ -1,5 +1,7 @@
 //! Client and server of this workspace against each other, over loopback.
 
+#![allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;

@@ -135,11 +135,13 @@ async fn a_connection_closed_while_the_program_was_busy_is_not_used() {
                 read.extend_from_slice(&buffer[..count]);
             }
             io.write_all(HELLO.as_bytes()).unwrap();
+            // The client reads the answer first, then is busy while the end arrives.
+            std::thread::sleep(Duration::from_millis(100));
         }
     });
     let client = icap_client::Client::builder(uri).no_preview().build().unwrap();
     assert_eq!(read(answered(client.reqmod(get()).await.unwrap())).await, "HELLO");
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(200));
     let outcome = client.reqmod(post(text("hello"))).await.unwrap();
     assert_eq!(read(answered(outcome)).await, "HELLO");
     server.join().unwrap();

@@ -287,6 +287,15 @@ impl Connection {
         }
     }
 
+    /// Whether the client may be sending what is not read any more. A connection that closes at once would answer
+    /// it with a reset, which can destroy the answer on its way: close the write side first and read on for a
+    /// while (RFC 9112 section 9.6).
+    #[must_use]
+    pub fn should_linger(&self) -> bool {
+        let over = self.is_idle() || self.state.request_is_over();
+        !over || self.failed.is_some() || !self.input.is_empty()
+    }
+
     fn fail(&mut self, error: Error) -> Error {
         self.failed = Some(error);
         error

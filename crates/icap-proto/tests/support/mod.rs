@@ -48,7 +48,13 @@ impl Trace {
     pub(crate) fn poll(&mut self, core: &mut impl Core) {
         while self.error.is_none() {
             match core.poll_line() {
-                Ok(Some(line)) => self.push(&line),
+                Ok(Some(line)) => {
+                    assert!(
+                        !core.wants_input(),
+                        "input wanted although there may be another event"
+                    );
+                    self.push(&line);
+                }
                 Ok(None) => return,
                 Err(error) => {
                     assert!(!core.wants_input(), "input wanted after an error");

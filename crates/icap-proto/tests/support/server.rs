@@ -202,3 +202,21 @@ pub(crate) fn end_line(trailers: &Headers, icap_trailer: &Headers) -> String {
     }
     line
 }
+
+/// A request without parts.
+pub(crate) const OPTIONS: &str = "OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n";
+/// The events of [`OPTIONS`].
+pub(crate) const OPTIONS_EVENTS: [&str; 2] = ["request OPTIONS icap://s/v [null-body=0]", "end"];
+
+/// A RESPMOD request up to its body.
+pub(crate) fn respmod(fields: &str) -> String {
+    format!(
+        "RESPMOD icap://s/v ICAP/1.0\r\nHost: s\r\n{fields}Encapsulated: res-hdr=0, res-body=19\r\n\r\n\
+         HTTP/1.1 200 OK\r\n\r\n"
+    )
+}
+
+/// A RESPMOD request that announces a preview, and what follows its heads.
+pub(crate) fn preview(bytes: u64, rest: &str) -> String {
+    respmod(&format!("Preview: {bytes}\r\n")) + rest
+}

@@ -124,12 +124,15 @@ impl<'a> Exchange<'a> {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        if let Some(feeder) = &mut self.feeder {
+            feeder.unpark();
+        }
         loop {
             let mut moved = self.poll_work(transport, cx);
             if matches!(self.work, Work::Done) {
                 return Poll::Ready(Ok(()));
             }
-            let demand = self.feeder.as_mut().map(Feeder::demand);
+            let demand = self.feeder.as_ref().map(Feeder::demand);
             moved |= self.poll_body(demand, transport, cx)?;
             let full = transport.is_full(HIGH_WATER);
             if moved && !full {
@@ -209,7 +212,7 @@ impl<'a> Exchange<'a> {
             self.proceed(transport, cx);
             return Ok(true);
         }
-        let waited = self.read_wait.take();
+        let mut waited = self.read_wait.take();
         let Some(purpose) = self.purpose(demand, transport) else { return Ok(false) };
         loop {
             match transport.connection.poll_event() {
@@ -222,6 +225,7 @@ impl<'a> Exchange<'a> {
                     if transport.poll_read(cx)?.is_pending() {
                         break;
                     }
+                    waited = None;
                 }
                 Err(error) => {
                     self.fail(error.into(), transport, cx);

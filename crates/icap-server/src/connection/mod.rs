@@ -27,16 +27,17 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let mut transport = Transport::new(io, shared);
-    let mut between = Between { shared, peer, stop: shared.stop.listen(), waiting: None };
+    let mut between = Between::new(peer, shared);
     let lost = loop {
-        match poll_fn(|cx| between.poll_request(&mut transport, cx)).await {
-            Ok(Some(head)) => {
+        match poll_fn(|cx| between.poll_next(&mut transport, cx)).await {
+            Ok(Next::Request(head)) => {
                 let mut exchange = Exchange::start(head, peer, shared, &mut transport);
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }
             }
-            Ok(None) => return transport.close().await,
+            Ok(Next::LookAgain) => tokio::task::yield_now().await,
+            Ok(Next::Close) => return transport.close().await,
             Err(lost) => break lost,
         }
     };
@@ -71,6 +72,16 @@ struct Between<'a> {
     stop: Listener<'a>,
     /// What is waited for, and since when.
     waiting: Option<(Phase, Instant)>,
+    /// The server stops, and requests that have arrived were looked for since.
+    looked_again: bool,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Request(Box<RequestHead>),
+    /// The server stops, but a request may have arrived that the runtime does not know of before its next turn.
+    LookAgain,
+    Close,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,13 +94,16 @@ enum Phase {
     Drain,
 }
 
-impl Between<'_> {
-    /// The next request; `None` when the connection is to be closed.
-    fn poll_request<IO>(
+impl<'a> Between<'a> {
+    fn new(peer: Option<SocketAddr>, shared: &'a Shared) -> Self {
+        Self { shared, peer, stop: shared.stop.listen(), waiting: None, looked_again: false }
+    }
+
+    fn poll_next<IO>(
         &mut self,
         transport: &mut Transport<IO>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Box<RequestHead>>, Lost>>
+    ) -> Poll<Result<Next, Lost>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
@@ -100,16 +114,16 @@ impl Between<'_> {
                 match transport.connection.poll_event() {
                     Ok(Some(Event::Request(head))) => {
                         self.waiting = None;
-                        return Poll::Ready(Ok(Some(head)));
+                        return Poll::Ready(Ok(Next::Request(head)));
                     }
                     // The rest of an answered request is thrown away by the connection itself.
                     Ok(Some(_)) => continue,
                     Ok(None) => {}
                     Err(error) if self.refuse(error, transport) => {}
-                    Err(_) => return Poll::Ready(Ok(None)),
+                    Err(_) => return Poll::Ready(Ok(Next::Close)),
                 }
                 if transport.connection.closing().is_some() {
-                    return Poll::Ready(Ok(None));
+                    return Poll::Ready(Ok(Next::Close));
                 }
                 if transport.connection.wants_input() && transport.poll_read(cx)?.is_ready() {
                     continue;
@@ -118,13 +132,15 @@ impl Between<'_> {
             if transport.connection.is_idle() {
                 transport.connection.relax();
                 if written && self.stop.poll(cx).is_ready() {
-                    return Poll::Ready(Ok(None));
+                    let next = if self.looked_again { Next::Close } else { Next::LookAgain };
+                    self.looked_again = true;
+                    return Poll::Ready(Ok(next));
                 }
             }
             let waiting = self.waiting(transport, written);
             ready!(transport.poll_deadline(waiting, cx))?;
             if !matches!(self.waiting, Some((Phase::Head, _))) || !self.time_out(transport) {
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(Ok(Next::Close));
             }
         }
     }

@@ -1,16 +1,15 @@
 //! Moves the bytes of one connection and watches how long that takes.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use icap_proto::server::Connection;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
-use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::Timeouts;
 use crate::server::Shared;
@@ -61,7 +60,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
     /// Reads once.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut room = self.connection.input();
-        let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut room))?;
+        // The future holds nothing between two polls.
+        let read = ready!(pin!(self.io.read_buf(&mut room)).poll(cx))?;
         if read == 0 {
             self.connection.input_closed();
         }
@@ -82,7 +82,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.connection.output().has_remaining() {
             let output = self.connection.output();
-            match ready!(poll_write_buf(Pin::new(&mut self.io), cx, output))? {
+            match ready!(pin!(self.io.write_buf(output)).poll(cx))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 _ => self.write_wait = None,
             }
@@ -116,7 +116,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
     /// destroy the answer that the client has not read yet. So the write side is closed first, and what comes is
     /// read for a while (RFC 9112 section 9.6).
     pub(super) async fn close(mut self) {
-        let linger = !self.connection.is_idle();
+        let linger = self.connection.should_linger();
         let written = poll_fn(|cx| match self.poll_write(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(Lost::from)),
             Poll::Pending => self.poll_deadline(None, cx),
@@ -129,12 +129,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
     }
 
     /// Writes a text that is part of no dialogue, and closes.
-    pub(super) async fn say_and_close(mut self, mut text: &[u8]) {
+    pub(super) async fn say_and_close(mut self, text: &[u8]) {
         let limit = self.timeouts.drain;
         let say = async {
-            while !text.is_empty() {
-                poll_fn(|cx| poll_write_buf(Pin::new(&mut self.io), cx, &mut text)).await?;
-            }
+            self.io.write_all(text).await?;
             self.shut_down(true).await
         };
         // As above.
@@ -142,14 +140,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
     }
 
     async fn shut_down(&mut self, linger: bool) -> io::Result<()> {
-        poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await?;
+        self.io.shutdown().await?;
         let mut left = if linger { LINGER_BYTES } else { 0 };
         let mut scratch = BytesMut::new();
         while left > 0 {
             scratch.clear();
             scratch.reserve(LINGER_READ);
-            let read = poll_fn(|cx| poll_read_buf(Pin::new(&mut self.io), cx, &mut scratch));
-            match read.await? {
+            match self.io.read_buf(&mut scratch).await? {
                 0 => break,
                 read => left = left.saturating_sub(read),
             }
