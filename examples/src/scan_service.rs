@@ -5,7 +5,7 @@ mod passing;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap::proto::{HttpHead, InvalidHeader, IsTag, Method, RequestHead};
-use icap::server::{Error, Incoming, Preview, Reply, Request, Service};
+use icap::server::{Error, Incoming, Reply, Request, Service};
 use icap::{Server, ServiceOptions};
 
 use self::passing::{Held, PassingBody};
@@ -80,8 +80,14 @@ impl Service for ScanService {
 
     async fn call(&self, request: Request) -> Result<Reply, Error> {
         let (head, preview) = request.preview().await?;
+        let mut scan = self.engine.scan();
+        scan.update(preview.bytes());
         if preview.is_complete() {
-            return self.scan_preview(&preview);
+            return verdict(scan.finish());
+        }
+        // What the preview shows need not be asked for.
+        if let Some(finding) = scan.finding() {
+            return block(finding);
         }
         let body = preview.proceed().await?;
         // Behind the preview a 204 needs the client's leave.
@@ -90,13 +96,6 @@ impl Service for ScanService {
         } else {
             self.scan_passing(&head, body).await
         }
-    }
-}
-
-impl ScanService {
-    /// The preview was the whole body.
-    fn scan_preview(&self, preview: &Preview) -> Result<Reply, Error> {
-        verdict(self.engine.scan_all(preview.bytes()))
     }
 }
 

@@ -75,10 +75,7 @@ where
             State::Failed => return Poll::Ready(Some(Err(Error::Closed(Truncated::InBody)))),
         };
         let data = match self.ahead.take() {
-            Some(data) => {
-                exchange.upload(cx)?;
-                data
-            }
+            Some(data) => data,
             None => match ready!(exchange.poll_event(cx))? {
                 Event::Data(data) => data,
                 Event::End { trailers, .. } => {

@@ -81,7 +81,6 @@ where
                 continue;
             }
             if !self.waits_for_server() {
-                self.inactivity.restart();
                 return Poll::Pending;
             }
             ready!(self.inactivity.poll(cx));
@@ -92,9 +91,6 @@ where
     /// The next event of what was read already.
     pub(crate) fn ready_event(&mut self) -> Result<Option<Event>, Error> {
         let event = self.link.connection.poll_event().map_err(|error| self.explain(error))?;
-        if event.is_some() {
-            self.inactivity.restart();
-        }
         if matches!(event, Some(Event::Response(_))) {
             self.answered = true;
         }
@@ -223,13 +219,9 @@ where
     /// What is left of a body that the server did not wait for is not sent: that could take longer than a new
     /// connection.
     pub(crate) fn settle(&mut self, cx: &mut Context<'_>) {
-        match self.link.connection.send_state() {
-            SendState::Preview { .. } => {
-                // In this state there is a preview to end.
-                let _ = self.link.connection.end_preview();
-            }
-            SendState::Streaming => self.link.connection.abandon(),
-            _ => {}
+        if let SendState::Preview { .. } = self.link.connection.send_state() {
+            // In this state there is a preview to end.
+            let _ = self.link.connection.end_preview();
         }
         while self.write(cx) {}
     }
@@ -295,94 +287,4 @@ fn trailers<B>(source: &Source<B>) -> Result<Headers, Invalid> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http_body_util::{BodyExt, Full};
-    use icap_proto::client::Connection;
-    use icap_proto::{HttpHead, Leniency, Limits};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
-
-    use super::*;
-    use crate::adapted::Adapted;
-    use crate::pool::Transport;
-
-    fn exchange(io: impl Transport + 'static, body: Bytes) -> Box<Exchange<Full<Bytes>>> {
-        let connection = Connection::new(Limits::default(), Leniency::default());
-        let pool = Arc::new(Pool::new(1, Duration::MAX));
-        let link = Link { connection, io: Box::new(io) };
-        Exchange::new(link, pool, Source::new(Full::new(body)), 0, Duration::MAX)
-    }
-
-    fn request() -> RequestHead {
-        let head = HttpHead::request("POST", "/", [("Host", "h")]).unwrap();
-        let request = RequestHead::reqmod("icap://s/".parse().unwrap()).http_request(head);
-        request.body(true).build().unwrap()
-    }
-
-    /// Reads a request to its end and answers with its whole text as body.
-    async fn echo(mut io: DuplexStream) {
-        let mut text = Vec::new();
-        while !text.ends_with(b"\r\n0\r\n\r\n") {
-            assert!(io.read_buf(&mut text).await.unwrap() > 0);
-        }
-        let head = b"ICAP/1.0 200 OK\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
-        io.write_all(head).await.unwrap();
-        io.write_all(format!("{:x}\r\n", text.len()).as_bytes()).await.unwrap();
-        io.write_all(&text).await.unwrap();
-        io.write_all(b"\r\n0\r\n\r\n").await.unwrap();
-    }
-
-    async fn ask(mut exchange: Box<Exchange<Full<Bytes>>>) -> Bytes {
-        let response = exchange.answer(&request()).await.unwrap();
-        let head = response.http_response().unwrap().clone();
-        Adapted::new(response, head, exchange).collect().await.unwrap().to_bytes()
-    }
-
-    /// A transport that takes and gives a few bytes at a time.
-    #[tokio::test]
-    async fn bytes_may_come_in_drips() {
-        let (near, far) = duplex(3);
-        let body = Bytes::from(vec![b'x'; 10_000]);
-        let (_, answer) = tokio::join!(echo(far), ask(exchange(near, body.clone())));
-        assert!(answer.ends_with(&[b"\r\n2710\r\n", &body[..], b"\r\n0\r\n\r\n"].concat()));
-    }
-
-    /// A transport that holds bytes back until it is flushed, as TLS may.
-    #[tokio::test]
-    async fn what_is_written_is_flushed() {
-        let (near, far) = duplex(100_000);
-        let near = BufWriter::with_capacity(50_000, near);
-        let (_, answer) = tokio::join!(echo(far), ask(exchange(near, Bytes::from_static(b"hi"))));
-        assert!(answer.ends_with(b"\r\n\r\n2\r\nhi\r\n0\r\n\r\n"));
-    }
-
-    /// A server that goes away under the upload, without a word.
-    #[tokio::test]
-    async fn a_write_that_fails_is_told_when_no_answer_is_there() {
-        let (near, far) = duplex(1_000);
-        drop(far);
-        let mut exchange = exchange(near, Bytes::from(vec![b'x'; 10_000]));
-        let error = exchange.answer(&request()).await.unwrap_err();
-        assert!(matches!(error, Error::Write(_)), "{error}");
-        assert!(exchange.looks_stale(&error));
-    }
-
-    /// An answer that comes while the request is stuck: nobody waits for the rest, and what is half sent cannot
-    /// be followed by another request.
-    #[tokio::test]
-    async fn a_request_that_is_stuck_costs_the_connection() {
-        let (near, mut far) = duplex(1_000);
-        let mut exchange = exchange(near, Bytes::from(vec![b'x'; 10_000]));
-        let pool = Arc::clone(&exchange.pool);
-        far.write_all(b"ICAP/1.0 404 ICAP Service Not Found\r\n\r\n").await.unwrap();
-        let response = exchange.answer(&request()).await.unwrap();
-        assert_eq!(response.status().as_u16(), 404);
-        assert!(matches!(exchange.ready_event(), Ok(Some(Event::End { .. }))));
-        poll_fn(|cx| {
-            exchange.settle(cx);
-            Poll::Ready(())
-        })
-        .await;
-        exchange.release();
-        assert!(pool.take().await.is_none());
-    }
-}
+mod tests;

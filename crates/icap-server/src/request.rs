@@ -14,7 +14,6 @@ use crate::{BodyError, Incoming, Preview};
 /// Go on with [`preview`](Self::preview) to decide early, or with [`into_body`](Self::into_body) when the whole
 /// body is needed anyway. A handler that needs neither just answers.
 #[derive(Debug)]
-#[must_use = "a request that is dropped is not answered by that"]
 pub struct Request {
     head: Box<RequestHead>,
     peer: Option<SocketAddr>,

@@ -116,7 +116,8 @@ impl Server {
 
     /// Serves until `shutdown` is done, then stops without losing a transaction: it accepts no more connections,
     /// closes the idle ones, answers what was asked with `Connection: close`, and gives back when all are closed
-    /// or [`Timeouts::shutdown`] has passed.
+    /// or [`Timeouts::shutdown`] has passed. A request that crosses the end of an idle connection on the wire was
+    /// not taken: no service has seen it, so the client can ask again elsewhere.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ impl Server {
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { listener, max_connections, shared } = self;
         let shared = Arc::new(shared);
-        let mut connections = JoinSet::new();
+        let (mut connections, mut refusals) = (JoinSet::new(), JoinSet::new());
         let mut shutdown = pin!(shutdown);
         loop {
             let accepted = poll_fn(|cx| {
@@ -134,18 +135,18 @@ impl Server {
                 while let Poll::Ready(Some(ended)) = connections.poll_join_next(cx) {
                     report(ended);
                 }
+                while let Poll::Ready(Some(_)) = refusals.poll_join_next(cx) {}
                 listener.poll_accept(cx).map(Some)
             });
             match accepted.await {
                 None => break,
                 Some(Ok((stream, peer))) => {
                     let shared = Arc::clone(&shared);
-                    let open = connections.len();
-                    if open < max_connections {
+                    if connections.len() < max_connections {
                         connections.spawn(async move { serve_tcp(stream, peer, &shared).await });
-                    } else if open < max_connections.saturating_add(REFUSALS) {
+                    } else if refusals.len() < REFUSALS {
                         let refuse = async move { connection::refuse(stream, peer, &shared).await };
-                        connections.spawn(refuse);
+                        refusals.spawn(refuse);
                     }
                 }
                 Some(Err(error)) => {

@@ -48,9 +48,9 @@ pub trait Service: Send + Sync + 'static {
 
     /// Answers one request. Write it as `async fn call`.
     ///
-    /// The future is dropped when the connection breaks. It runs in the task of its connection: work that blocks
-    /// belongs into `tokio::task::spawn_blocking`. How long it takes is its own business; the server watches the
-    /// client, not the service.
+    /// It runs in the task of its connection: work that blocks belongs into `tokio::task::spawn_blocking`. How long
+    /// it takes is its own business; the server watches the client, not the service. The future is dropped when the
+    /// connection is found broken, which is when the body is read or the answer written.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Parser;
 use icap::client::Timeouts;
 use icap::scanner::{Direction, Report, Scanner};
-use icap::verdict::Verdict;
+use icap::verdict::{Problem, ProblemKind, Verdict};
 use icap::{Client, ServiceUri};
 use serde::Serialize;
 
@@ -51,21 +51,32 @@ enum MethodName {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
-    let scanner = scanner(&arguments)?;
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("scan: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Scans all files and gives the exit code.
+async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let scanner = scanner(arguments)?;
     let mut worst = 0u8;
     for file in &arguments.files {
-        let code = match scanner.scan_file(file).await {
-            Ok(report) => tell(file, &report, arguments.json)?,
+        let (verdict, report) = match scanner.scan_file(file).await {
+            Ok(report) => (report.verdict.clone(), Some(report)),
             Err(error) => {
-                eprintln!("scan: {}: cannot read the file: {error}", file.display());
-                2
+                let detail = format!("cannot read the file: {error}");
+                (Verdict::Error(Problem::new(ProblemKind::Source, detail)), None)
             }
         };
-        worst = worst.max(code);
+        worst = worst.max(exit_code(&verdict));
+        tell(file, &verdict, report.as_ref(), arguments.json)?;
     }
-    Ok(ExitCode::from(worst))
+    Ok(worst)
 }
 
 fn scanner(arguments: &Arguments) -> anyhow::Result<Scanner> {
@@ -84,29 +95,32 @@ fn scanner(arguments: &Arguments) -> anyhow::Result<Scanner> {
     Ok(Scanner::new(builder.build()?, direction))
 }
 
-/// Prints the verdict and gives the exit code that it asks for.
-fn tell(file: &Path, report: &Report, json: bool) -> anyhow::Result<u8> {
-    let code = match &report.verdict {
+const fn exit_code(verdict: &Verdict) -> u8 {
+    match verdict {
         Verdict::Allow(_) => 0,
         Verdict::Block(_) | Verdict::Modified => 1,
         _ => 2,
-    };
-    if let Verdict::Error(problem) = &report.verdict {
+    }
+}
+
+/// Prints a line on stdout for every file, and on stderr why there is no verdict.
+fn tell(file: &Path, verdict: &Verdict, report: Option<&Report>, json: bool) -> anyhow::Result<()> {
+    if let Verdict::Error(problem) = verdict {
         eprintln!("scan: {}: {problem}", file.display());
     }
     let mut out = std::io::stdout().lock();
     if json {
-        serde_json::to_writer(&mut out, &Line::new(file, report))?;
+        serde_json::to_writer(&mut out, &Line::new(file, verdict, report))?;
         writeln!(out)?;
     } else {
-        let word = match &report.verdict {
+        let word = match verdict {
             Verdict::Allow(_) => "allowed",
             Verdict::Block(_) => "blocked",
             other => other.as_str(),
         };
-        writeln!(out, "{word:<9} {}  ({})", file.display(), why(&report.verdict))?;
+        writeln!(out, "{word:<9} {}  ({})", file.display(), why(verdict))?;
     }
-    Ok(code)
+    Ok(())
 }
 
 /// The verdict without its first word.
@@ -125,22 +139,24 @@ struct Line {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     icap_status: Option<u16>,
-    milliseconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    milliseconds: Option<u64>,
 }
 
 impl Line {
-    fn new(file: &Path, report: &Report) -> Self {
-        let threat = match &report.verdict {
+    fn new(file: &Path, verdict: &Verdict, report: Option<&Report>) -> Self {
+        let threat = match verdict {
             Verdict::Block(block) => block.threat.clone(),
             _ => None,
         };
+        let milliseconds = |report: &Report| u64::try_from(report.elapsed.as_millis()).ok();
         Self {
             file: file.display().to_string(),
-            verdict: report.verdict.as_str(),
+            verdict: verdict.as_str(),
             threat,
-            reason: why(&report.verdict),
-            icap_status: report.status.map(|status| status.as_u16()),
-            milliseconds: u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
+            reason: why(verdict),
+            icap_status: report.and_then(|report| Some(report.status?.as_u16())),
+            milliseconds: report.and_then(milliseconds),
         }
     }
 }

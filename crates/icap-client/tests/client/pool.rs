@@ -289,23 +289,28 @@ async fn without_a_pool_each_call_says_close() {
 #[tokio::test]
 async fn the_pool_has_a_size() {
     let (client, server) = serve(|peer| async move {
-        let mut first = peer.accept().await;
-        let mut second = peer.accept().await;
-        first.head().await;
-        second.head().await;
-        first.write(NO_CONTENT).await;
-        settle().await;
-        second.write(NO_CONTENT).await;
-        // The older one makes room.
-        first.closed().await;
-        second
+        let mut connections = Vec::new();
+        for _ in 0..3 {
+            let mut connection = peer.accept().await;
+            connection.head().await;
+            connections.push(connection);
+        }
+        for connection in &mut connections {
+            connection.write(NO_CONTENT).await;
+            settle().await;
+        }
+        // The oldest has made room, the others are there.
+        connections[0].closed().await;
+        connections[1].quiet().await;
+        connections[2].quiet().await;
     })
     .await;
-    let client = client.max_idle(1).build().unwrap();
-    let (one, two) = tokio::join!(client.reqmod(get()), client.reqmod(get()));
-    passes(one.unwrap());
-    passes(two.unwrap());
-    drop(server.await.unwrap());
+    let client = client.max_idle(2).build().unwrap();
+    let calls = tokio::join!(client.reqmod(get()), client.reqmod(get()), client.reqmod(get()));
+    for outcome in [calls.0, calls.1, calls.2] {
+        passes(outcome.unwrap());
+    }
+    server.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,6 +333,35 @@ async fn idle_connections_grow_old() {
     passes(client.reqmod(get()).await.unwrap());
     tokio::time::sleep(Duration::from_secs(31)).await;
     passes(client.reqmod(get()).await.unwrap());
+    server.await.unwrap();
+}
+
+/// A connection that is never taken again does not stay for ever: the one on top of it goes round.
+#[tokio::test(start_paused = true)]
+async fn idle_connections_grow_old_below_others() {
+    let (client, server) = serve(|peer| async move {
+        let (mut first, mut second) = (peer.accept().await, peer.accept().await);
+        first.head().await;
+        second.head().await;
+        first.write(NO_CONTENT).await;
+        settle().await;
+        second.write(NO_CONTENT).await;
+        for _ in 0..2 {
+            second.head().await;
+            second.write(NO_CONTENT).await;
+        }
+        first.closed().await;
+        second.quiet().await;
+    })
+    .await;
+    let client = client.max_idle_age(Duration::from_secs(30)).build().unwrap();
+    let (one, two) = tokio::join!(client.reqmod(get()), client.reqmod(get()));
+    passes(one.unwrap());
+    passes(two.unwrap());
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        passes(client.reqmod(get()).await.unwrap());
+    }
     server.await.unwrap();
 }
 

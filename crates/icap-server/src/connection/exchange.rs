@@ -30,10 +30,6 @@ use crate::server::Shared;
 use crate::service::Call;
 use crate::{BodyError, ReplyBody, Request};
 
-/// Output that is queued before more is asked for. Below it the head of an answer and the data behind it wait for
-/// each other, to leave in one write.
-const HIGH_WATER: usize = 64 * 1024;
-
 /// A request that is being answered.
 pub(super) struct Exchange<'a> {
     pub(super) shared: &'a Shared,
@@ -134,12 +130,12 @@ impl<'a> Exchange<'a> {
             }
             let demand = self.feeder.as_ref().map(Feeder::demand);
             moved |= self.poll_body(demand, transport, cx)?;
-            let full = transport.is_full(HIGH_WATER);
+            let full = transport.is_full();
             if moved && !full {
                 continue;
             }
             let _ = transport.poll_write(cx)?;
-            if moved || (full && !transport.is_full(HIGH_WATER)) {
+            if moved || (full && !transport.is_full()) {
                 continue;
             }
             if let (Some(feeder), Some(seen)) = (&mut self.feeder, demand)
@@ -154,10 +150,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Polls the handler or its body; true when something came of it.
-    fn poll_work<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> bool
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn poll_work<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         if let Work::Calling(call) = &mut self.work {
             let reply = match catch(|| call.as_mut().poll(cx)) {
@@ -169,7 +162,7 @@ impl<'a> Exchange<'a> {
             moved = true;
         }
         while let Work::Sending(body) = &mut self.work
-            && !transport.is_full(HIGH_WATER)
+            && !transport.is_full()
         {
             let frame = match catch(|| body.poll_frame(cx)) {
                 Ok(Poll::Pending) => break,
@@ -239,15 +232,16 @@ impl<'a> Exchange<'a> {
         Ok(false)
     }
 
-    fn purpose<IO>(&self, demand: Option<Demand>, transport: &mut Transport<IO>) -> Option<Purpose>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn purpose<IO>(
+        &self,
+        demand: Option<Demand>,
+        transport: &mut Transport<IO>,
+    ) -> Option<Purpose> {
         if self.ended || self.failure.is_some() {
             return None;
         }
         match (&self.work, demand) {
-            (Work::Echoing, _) => (!transport.is_full(HIGH_WATER)).then_some(Purpose::Echo),
+            (Work::Echoing, _) => (!transport.is_full()).then_some(Purpose::Echo),
             (_, Some(Demand { want: Want::Item, .. })) => Some(Purpose::Reader),
             (Work::Sending(_), Some(Demand { reader_gone: true, .. })) => {
                 (self.discarded <= self.shared.limits.drain).then_some(Purpose::Discard)
@@ -299,10 +293,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The reader asks for what follows the preview.
-    fn proceed<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn proceed<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>) {
         if !matches!(self.work, Work::Calling(_)) {
             return self.fail_reader(BodyError::Answered, cx.waker());
         }
@@ -384,12 +375,8 @@ fn catch<T>(poll: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Trailer fields for the wire.
+/// Trailer fields for the wire. Names and values of the `http` crate hold nothing that a field line cannot.
 fn headers(map: &HeaderMap) -> Headers {
-    let mut headers = Headers::new();
-    for (name, value) in map {
-        // Names and values of the `http` crate hold nothing that a field line cannot.
-        let _ = headers.append(name.as_str(), value);
-    }
-    headers
+    let fields = map.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Headers::from_pairs(fields).unwrap_or_default()
 }

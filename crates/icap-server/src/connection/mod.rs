@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use icap_proto::server::Event;
-use icap_proto::{Error, IsTag, Misuse, RequestHead, ResponseHead, StatusCode, Truncated};
+use icap_proto::{Error, IsTag, Misuse, RequestHead, ResponseHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -72,6 +72,8 @@ struct Between<'a> {
     stop: Listener<'a>,
     /// What is waited for, and since when.
     waiting: Option<(Phase, Instant)>,
+    /// A request that waits until the client has taken the answers before it.
+    next: Option<Box<RequestHead>>,
     /// The server stops, and requests that have arrived were looked for since.
     looked_again: bool,
 }
@@ -96,7 +98,8 @@ enum Phase {
 
 impl<'a> Between<'a> {
     fn new(peer: Option<SocketAddr>, shared: &'a Shared) -> Self {
-        Self { shared, peer, stop: shared.stop.listen(), waiting: None, looked_again: false }
+        let stop = shared.stop.listen();
+        Self { shared, peer, stop, waiting: None, next: None, looked_again: false }
     }
 
     fn poll_next<IO>(
@@ -109,21 +112,27 @@ impl<'a> Between<'a> {
     {
         loop {
             let written = transport.poll_write(cx)?.is_ready();
-            // Whoever asks on without reading the answers waits: they would pile up here.
-            if written || !transport.connection.is_idle() {
+            if written && let Some(head) = self.next.take() {
+                self.waiting = None;
+                return Poll::Ready(Ok(Next::Request(head)));
+            }
+            if transport.connection.closing().is_some() {
+                return Poll::Ready(Ok(Next::Close));
+            }
+            // Whoever asks on without reading the answers waits: they would pile up here. What is left of the last
+            // request is read all the same, for clients that read nothing before they have written all.
+            if self.next.is_none() && (written || !transport.connection.is_idle()) {
                 match transport.connection.poll_event() {
                     Ok(Some(Event::Request(head))) => {
-                        self.waiting = None;
-                        return Poll::Ready(Ok(Next::Request(head)));
+                        self.next = Some(head);
+                        continue;
                     }
                     // The rest of an answered request is thrown away by the connection itself.
                     Ok(Some(_)) => continue,
+                    Ok(None) if transport.connection.closing().is_some() => continue,
                     Ok(None) => {}
-                    Err(error) if self.refuse(error, transport) => {}
+                    Err(error) if self.refuse(error, transport) => continue,
                     Err(_) => return Poll::Ready(Ok(Next::Close)),
-                }
-                if transport.connection.closing().is_some() {
-                    return Poll::Ready(Ok(Next::Close));
                 }
                 if transport.connection.wants_input() && transport.poll_read(cx)?.is_ready() {
                     continue;
@@ -153,12 +162,12 @@ impl<'a> Between<'a> {
     ) -> Option<(Instant, Duration)> {
         let timeouts = &self.shared.timeouts;
         let connection = &transport.connection;
+        if !written && (connection.is_idle() || self.next.is_some()) {
+            // For the client to take the last answer, which has a deadline of its own.
+            self.waiting = None;
+            return None;
+        }
         let (phase, limit) = match (connection.is_idle(), connection.is_unanswered()) {
-            (true, _) if !written => {
-                // For the client to take the last answer, which has a deadline of its own.
-                self.waiting = None;
-                return None;
-            }
             (true, _) => (Phase::Idle, timeouts.idle),
             (false, true) => (Phase::Head, timeouts.head),
             (false, false) => (Phase::Drain, timeouts.drain),
@@ -173,7 +182,7 @@ impl<'a> Between<'a> {
 
     /// Answers what is no request; false when there is nobody to answer.
     fn refuse<IO>(&self, error: Error, transport: &mut Transport<IO>) -> bool {
-        if error == Error::Closed(Truncated::InHead) {
+        if let Error::Closed(_) = error {
             return false;
         }
         tracing::warn!(client = self.peer.map(tracing::field::display), %error, "malformed request");

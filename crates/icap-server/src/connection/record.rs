@@ -57,6 +57,7 @@ impl Drop for Record {
             bytes_out = self.bytes_out,
             elapsed_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             aborted = self.aborted,
+            "transaction",
         );
     }
 }

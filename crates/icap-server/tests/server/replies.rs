@@ -1,7 +1,5 @@
 //! What handlers answer, rightly and wrongly.
 
-mod support;
-
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,8 +10,9 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use icap_proto::{HttpHead, StatusCode};
 use icap_server::{BodyError, Error, Reply, Request};
-use support::*;
 use tokio::sync::mpsc;
+
+use crate::support::*;
 
 fn block_page() -> HttpHead {
     HttpHead::response(403, "Forbidden", [("Content-Type", "text/plain")]).unwrap()

@@ -1,11 +1,10 @@
 //! Unmodified messages for clients that do not take a 204.
 
-mod support;
-
 use http_body_util::BodyExt;
 use icap_server::{Reply, Server};
-use support::*;
 use tokio::io::DuplexStream;
+
+use crate::support::*;
 
 /// A server whose handler reads so many frames before it lets the message pass.
 fn reading(frames: usize) -> Server<()> {

@@ -1,5 +1,4 @@
 //! A scripted client.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,12 +14,12 @@ use icap_proto::{Headers, IsTag, Leniency, Limits, Method, ResponseHead, Service
 use icap_server::{Error, Reply, Request, Server, Service, service_fn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
-pub const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n";
-pub const FORM: &str = "POST http://o/form HTTP/1.1\r\nHost: o\r\n\r\n";
-pub const GET: &str = "GET http://o/ HTTP/1.1\r\nHost: o\r\n\r\n";
+pub(crate) const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n";
+pub(crate) const FORM: &str = "POST http://o/form HTTP/1.1\r\nHost: o\r\n\r\n";
+pub(crate) const GET: &str = "GET http://o/ HTTP/1.1\r\nHost: o\r\n\r\n";
 
 /// Options of a service that takes both methods.
-pub fn options() -> ServiceOptions {
+pub(crate) fn options() -> ServiceOptions {
     ServiceOptions::respmod("Test 1.0")
         .unwrap()
         .method(Method::Reqmod)
@@ -29,7 +28,7 @@ pub fn options() -> ServiceOptions {
         .allow_no_content()
 }
 
-pub fn service<F, Fut>(call: F) -> impl Service
+pub(crate) fn service<F, Fut>(call: F) -> impl Service
 where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Reply, Error>> + Send,
@@ -38,7 +37,7 @@ where
 }
 
 /// A server with one service at `/x`.
-pub fn server<F, Fut>(call: F) -> Server<()>
+pub(crate) fn server<F, Fut>(call: F) -> Server<()>
 where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Reply, Error>> + Send,
@@ -47,7 +46,7 @@ where
 }
 
 /// A client of that server.
-pub fn connect<F, Fut>(call: F) -> Client<DuplexStream>
+pub(crate) fn connect<F, Fut>(call: F) -> Client<DuplexStream>
 where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Reply, Error>> + Send,
@@ -55,11 +54,11 @@ where
     connect_to(server(call))
 }
 
-pub fn connect_to(server: Server<()>) -> Client<DuplexStream> {
+pub(crate) fn connect_to(server: Server<()>) -> Client<DuplexStream> {
     connect_through(&Arc::new(server), 64 * 1024)
 }
 
-pub fn connect_through(server: &Arc<Server<()>>, buffer: usize) -> Client<DuplexStream> {
+pub(crate) fn connect_through(server: &Arc<Server<()>>, buffer: usize) -> Client<DuplexStream> {
     let (near, far) = tokio::io::duplex(buffer);
     let server = Arc::clone(server);
     tokio::spawn(async move { server.serve_connection(far, None).await });
@@ -67,7 +66,7 @@ pub fn connect_through(server: &Arc<Server<()>>, buffer: usize) -> Client<Duplex
 }
 
 /// RESPMOD of [`PAGE`] up to the body.
-pub fn respmod(fields: &str) -> String {
+pub(crate) fn respmod(fields: &str) -> String {
     format!(
         "RESPMOD icap://s/x ICAP/1.0\r\nHost: s\r\n{fields}Encapsulated: res-hdr=0, res-body={}\r\n\r\n{PAGE}",
         PAGE.len(),
@@ -75,7 +74,7 @@ pub fn respmod(fields: &str) -> String {
 }
 
 /// REQMOD of [`FORM`] up to the body.
-pub fn reqmod(fields: &str) -> String {
+pub(crate) fn reqmod(fields: &str) -> String {
     format!(
         "REQMOD icap://s/x ICAP/1.0\r\nHost: s\r\n{fields}Encapsulated: req-hdr=0, req-body={}\r\n\r\n{FORM}",
         FORM.len(),
@@ -83,7 +82,7 @@ pub fn reqmod(fields: &str) -> String {
 }
 
 /// REQMOD of [`GET`], which has no body.
-pub fn reqmod_get(fields: &str) -> String {
+pub(crate) fn reqmod_get(fields: &str) -> String {
     format!(
         "REQMOD icap://s/x ICAP/1.0\r\nHost: s\r\n{fields}Encapsulated: req-hdr=0, null-body={}\r\n\r\n{GET}",
         GET.len(),
@@ -91,7 +90,7 @@ pub fn reqmod_get(fields: &str) -> String {
 }
 
 /// One chunk.
-pub fn chunk(data: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn chunk(data: impl AsRef<[u8]>) -> Vec<u8> {
     let data = data.as_ref();
     let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
     chunk.extend_from_slice(data);
@@ -99,11 +98,11 @@ pub fn chunk(data: impl AsRef<[u8]>) -> Vec<u8> {
     chunk
 }
 
-pub const LAST: &str = "0\r\n\r\n";
-pub const IEOF: &str = "0; ieof\r\n\r\n";
+pub(crate) const LAST: &str = "0\r\n\r\n";
+pub(crate) const IEOF: &str = "0; ieof\r\n\r\n";
 
 /// A body of what a closure gives.
-pub fn polled(
+pub(crate) fn polled(
     poll: impl FnMut(&mut Context<'_>) -> Poll<Option<Bytes>> + Send + Unpin + 'static,
 ) -> impl Body<Data = Bytes, Error = Infallible> + Send {
     struct Polled<F>(F);
@@ -120,43 +119,47 @@ pub fn polled(
     Polled(poll)
 }
 
-pub struct Client<IO> {
-    pub io: IO,
-    pub input: BytesMut,
+pub(crate) struct Client<IO> {
+    pub(crate) io: IO,
+    pub(crate) input: BytesMut,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub head: ResponseHead,
-    pub body: Bytes,
-    pub trailers: Headers,
+pub(crate) struct Answer {
+    pub(crate) head: ResponseHead,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Headers,
 }
 
 impl Answer {
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head.status().as_u16()
     }
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.headers().get(name).map(|value| std::str::from_utf8(value).unwrap())
     }
-    pub fn encapsulated(&self) -> String {
+    pub(crate) fn encapsulated(&self) -> String {
         self.head.encapsulated().map(ToString::to_string).unwrap_or_default()
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
-    pub fn new(io: IO) -> Self {
+impl<IO> Client<IO> {
+    pub(crate) fn new(io: IO) -> Self {
         Self { io, input: BytesMut::new() }
     }
+}
 
-    pub async fn say(&mut self, text: impl AsRef<[u8]>) {
+impl<IO: AsyncWrite + Unpin> Client<IO> {
+    pub(crate) async fn say(&mut self, text: impl AsRef<[u8]>) {
         self.io.write_all(text.as_ref()).await.unwrap();
         self.io.flush().await.unwrap();
     }
+}
 
+impl<IO: AsyncRead + Unpin> Client<IO> {
     /// The next answer, which must have an `ISTag`.
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         let head = self.head().await;
         let (body, trailers) = if head.has_body() {
             self.body().await.expect("the body is whole")
@@ -166,7 +169,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         Answer { head, body, trailers }
     }
 
-    pub async fn head(&mut self) -> ResponseHead {
+    pub(crate) async fn head(&mut self) -> ResponseHead {
         let (limits, leniency) = (Limits::default(), Leniency::strict());
         loop {
             if let Some((head, size)) =
@@ -181,7 +184,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     }
 
     /// The chunked body; what came of it when it is cut off.
-    pub async fn body(&mut self) -> Result<(Bytes, Headers), Bytes> {
+    pub(crate) async fn body(&mut self) -> Result<(Bytes, Headers), Bytes> {
         let (limits, leniency) = (Limits::default(), Leniency::strict());
         let mut decoder = ChunkDecoder::default();
         let mut body = BytesMut::new();
@@ -202,13 +205,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     }
 
     /// Nothing comes, for now.
-    pub async fn is_silent(&mut self) -> bool {
+    pub(crate) async fn is_silent(&mut self) -> bool {
         self.input.is_empty()
             && tokio::time::timeout(Duration::from_millis(50), self.more()).await.is_err()
     }
 
     /// The server closes, without another byte.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         self.input.is_empty() && !self.more().await
     }
 }

@@ -1,7 +1,5 @@
 //! Several requests on one connection, early answers, and how connections end.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,9 +8,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::{HttpHead, Limits, StatusCode};
 use icap_server::{Reply, Server};
-use support::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+
+use crate::support::*;
 
 /// A server that answers each request with the number it has.
 fn counting() -> Server<()> {
@@ -57,6 +56,28 @@ async fn who_does_not_read_answers_is_not_asked_on() {
     assert!(handled.load(Ordering::SeqCst) <= 12, "{handled:?}");
     for _ in 0..100 {
         assert_eq!(client.answer().await.body.len(), 100_000);
+    }
+}
+
+/// The same with answers so short that they never fill the output: of each request something is left to drain.
+#[tokio::test]
+async fn short_answers_do_not_pile_up() {
+    let previewed = respmod("Preview: 9\r\n") + "3\r\nabc\r\n0; ieof\r\n\r\n";
+    let plain = respmod("Allow: 204\r\n") + "3\r\nabc\r\n0\r\n\r\n";
+    for request in [previewed, plain, reqmod_get("Allow: 204\r\n")] {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&handled);
+        let server = server(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            async { Ok(Reply::unmodified()) }
+        });
+        let (mut client, far) = tokio::io::duplex(256);
+        let server = tokio::spawn(async move { server.serve_connection(far, None).await });
+        let requests = request.repeat(200);
+        let sent = client.write_all(requests.as_bytes());
+        assert!(tokio::time::timeout(Duration::from_millis(100), sent).await.is_err());
+        assert!(handled.load(Ordering::SeqCst) < 20, "{handled:?}");
+        server.abort();
     }
 }
 
@@ -210,15 +231,24 @@ async fn lingering_ends() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_service_keeps_the_connection_when_the_request_is_over() {
-    let mut client = connect(|_| async { Ok(Reply::error(StatusCode::SERVICE_UNAVAILABLE)) });
+async fn an_error_behind_the_preview_keeps_the_connection() {
+    let mut client = connect(|request| async {
+        let (_, preview) = request.preview().await?;
+        if preview.bytes() == "go" {
+            drop(preview.proceed().await?);
+        }
+        Ok(Reply::error(StatusCode::SERVICE_UNAVAILABLE))
+    });
     for _ in 0..2 {
-        client.say(respmod("Preview: 0\r\n") + LAST).await;
+        client.say(respmod("Preview: 2\r\n") + "2\r\nno\r\n0\r\n\r\n").await;
         let answer = client.answer().await;
-        assert_eq!((answer.status(), answer.head.close()), (503, true));
-        break;
+        assert_eq!((answer.status(), answer.head.close()), (503, false));
     }
-    let _ = client.io.read_u8().await;
+    client.say(respmod("Preview: 2\r\n") + "2\r\ngo\r\n0\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 100);
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.head.close()), (503, true));
+    assert!(client.is_closed().await);
 }
 
 #[tokio::test]

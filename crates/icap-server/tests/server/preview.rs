@@ -1,7 +1,5 @@
 //! Previews: what is sent when, and what the handler sees.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +7,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::{HttpHead, Limits};
 use icap_server::Reply;
-use support::*;
+
+use crate::support::*;
 
 /// A handler that lets pass what starts with `safe` and replaces the rest by its body in upper case.
 fn shout() -> Client<tokio::io::DuplexStream> {

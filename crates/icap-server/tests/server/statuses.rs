@@ -1,12 +1,11 @@
 //! What the server answers without a service, in which order it checks, and OPTIONS.
 
-mod support;
-
 use std::time::Duration;
 
 use icap_proto::{IsTag, Leniency, Limits, Method, ServiceOptions, StatusCode};
 use icap_server::{Reply, RouteError, Server, service_fn};
-use support::*;
+
+use crate::support::*;
 
 fn pass() -> Server<()> {
     let reqmod = ServiceOptions::reqmod("Pass").unwrap();

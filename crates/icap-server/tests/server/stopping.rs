@@ -1,18 +1,17 @@
 //! Accepting, refusing and stopping.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use icap_server::{Reply, Server, Timeouts};
-use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+
+use crate::support::*;
 
 struct Running {
     addr: SocketAddr,
@@ -160,12 +159,23 @@ async fn connections_have_a_limit() {
     let refusal = third.answer().await;
     assert_eq!((refusal.status(), refusal.head.close()), (503, true));
     assert!(third.is_closed().await);
-    // A place becomes free.
-    drop((clients, third));
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let mut client = running.connect().await;
-    client.say(reqmod_get("Allow: 204\r\n").replace("/x", "/pass")).await;
-    assert_eq!(client.answer().await.status(), 204);
+    // Those who are refused and do not go away take nobody's place.
+    let mut lingering = Vec::new();
+    for _ in 0..10 {
+        let mut client = running.connect().await;
+        assert_eq!(client.answer().await.status(), 503);
+        lingering.push(client);
+    }
+    drop(clients);
+    loop {
+        let mut client = running.connect().await;
+        client.say(reqmod_get("Allow: 204\r\n").replace("/x", "/pass")).await;
+        match client.answer().await.status() {
+            204 => break,
+            status => assert_eq!(status, 503),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     running.stop().await;
 }
 

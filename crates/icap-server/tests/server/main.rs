@@ -1,0 +1,16 @@
+//! The server against a scripted client, over pipes and sockets.
+
+// Helper functions of a test are tests too.
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+mod chaos;
+mod connection;
+mod deadlines;
+mod echo;
+mod events;
+mod preview;
+mod replies;
+mod statuses;
+mod stopping;
+mod streaming;
+mod support;
