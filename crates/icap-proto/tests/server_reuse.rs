@@ -55,6 +55,41 @@ fn s7_close_is_said_and_nothing_more_is_read() {
 }
 
 #[test]
+fn s7_the_owner_ends_the_connection_with_the_answer() {
+    let mut server = Server::new();
+    server.recv(OPTIONS);
+    server.connection.close_after_answer();
+    assert_eq!(server.closing(), None, "the answer is still due");
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert!(server.sent().contains("\r\nConnection: close\r\n"));
+    assert_eq!(server.closing(), Some(CloseReason::Asked));
+}
+
+#[test]
+fn s7_to_linger_is_for_clients_that_may_still_be_sending() {
+    // A whole request, answered: nothing can be on its way.
+    let mut server = Server::new();
+    server.recv_until(OPTIONS, "end");
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert!(!server.connection.should_linger());
+    // The same with bytes of another request behind it.
+    let mut server = Server::new();
+    server.recv_until(format!("{OPTIONS}{OPTIONS}"), "end");
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert!(server.connection.should_linger());
+    // An answer in the middle of a body.
+    let mut server = Server::new();
+    server.recv(respmod("") + "5\r\nhello\r\n");
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert!(server.connection.should_linger());
+    // Something that is no request.
+    let mut server = Server::new();
+    server.recv("\x16\x03\x01");
+    server.respond(StatusCode::BAD_REQUEST).unwrap();
+    assert!(server.connection.should_linger());
+}
+
+#[test]
 fn s7_end_of_the_connection_leaves_the_answer() {
     let mut server = Server::new();
     server.recv(OPTIONS);
