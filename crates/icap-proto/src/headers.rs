@@ -101,13 +101,7 @@ impl Headers {
     ///
     /// [`InvalidHeader`] when the name is no token or the value holds a control character. Nothing is changed.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
-        let mut lines = Vec::with_capacity(
-            self.lines
-                .len()
-                .saturating_add(name.len())
-                .saturating_add(value.as_ref().len())
-                .saturating_add(4),
-        );
+        let mut lines = Vec::with_capacity(self.room_for(name, value.as_ref()));
         lines.extend_from_slice(&self.lines);
         write_line(&mut lines, name, value.as_ref())?;
         self.lines = lines.into();
@@ -121,7 +115,7 @@ impl Headers {
     ///
     /// As [`append`](Self::append).
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
-        let mut lines = Vec::with_capacity(self.lines.len());
+        let mut lines = Vec::with_capacity(self.room_for(name, value.as_ref()));
         let mut written = false;
         for field in self.iter() {
             if !field.name.eq_ignore_ascii_case(name) {
@@ -153,6 +147,14 @@ impl Headers {
             self.lines = lines.into();
         }
         removed
+    }
+
+    /// Bytes of the lines with one more field: exact, so that the block need not be moved when it is shared.
+    fn room_for(&self, name: &str, value: &[u8]) -> usize {
+        let framing = b": \r\n".len();
+        [self.lines.len(), name.len(), value.len(), framing]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 
     /// Whether a comma list of this name has the member, compared without case (`Connection: close`).

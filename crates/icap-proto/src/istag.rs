@@ -8,7 +8,10 @@ use crate::{Leniency, headers::InvalidHeader};
 /// The tag of a service state (RFC 3507 section 4.7): a quoted string of at most 32 octets. When it changes,
 /// everything cached from the service is out of date. Compared without the quotes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IsTag(Bytes);
+pub struct IsTag {
+    /// With its quotes: every answer of a server carries it so.
+    quoted: Bytes,
+}
 
 impl IsTag {
     /// Octets between the quotes that the RFC allows.
@@ -25,7 +28,7 @@ impl IsTag {
     pub fn new(tag: &str) -> Result<Self, InvalidHeader> {
         let fits = !tag.is_empty() && tag.len() <= Self::MAX_LEN;
         if fits && Self::is_plain(tag.as_bytes()) {
-            Ok(Self(Bytes::copy_from_slice(tag.as_bytes())))
+            Ok(Self::from_text(tag.as_bytes()))
         } else {
             Err(InvalidHeader::Value)
         }
@@ -35,6 +38,11 @@ impl IsTag {
     /// [`Leniency::loose_istag`].
     #[must_use]
     pub fn parse(value: &[u8], leniency: &Leniency) -> Option<Self> {
+        Self::text(value, leniency).map(Self::from_text)
+    }
+
+    /// What stands between the quotes of a value that can be taken.
+    pub(crate) fn text<'a>(value: &'a [u8], leniency: &Leniency) -> Option<&'a [u8]> {
         let quoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
         let (tag, limit) = match (quoted, leniency.loose_istag) {
             (Some(tag), false) => (tag, Self::MAX_LEN),
@@ -42,13 +50,23 @@ impl IsTag {
             (quoted, true) => (quoted.unwrap_or(value), Self::MAX_LOOSE_LEN),
         };
         let fits = !tag.is_empty() && tag.len() <= limit && Self::is_plain(tag);
-        fits.then(|| Self(Bytes::copy_from_slice(tag)))
+        fits.then_some(tag)
+    }
+
+    fn from_text(tag: &[u8]) -> Self {
+        Self { quoted: [b"\"", tag, b"\""].concat().into() }
     }
 
     /// The tag without its quotes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        let quoted = self.as_quoted();
+        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// The tag with its quotes, as it stands on the wire.
+    pub(crate) fn as_quoted(&self) -> &[u8] {
+        &self.quoted
     }
 
     fn is_plain(tag: &[u8]) -> bool {
@@ -59,6 +77,6 @@ impl IsTag {
 /// The tag with its quotes, as it stands on the wire.
 impl core::fmt::Display for IsTag {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "\"{}\"", alloc::string::String::from_utf8_lossy(&self.0))
+        f.write_str(&alloc::string::String::from_utf8_lossy(&self.quoted))
     }
 }

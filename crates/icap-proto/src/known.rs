@@ -90,7 +90,7 @@ impl<'a> Known<'a> {
             Framing::Trailer => self.trailer = true,
             Framing::Host => once(&mut self.host, value).map_err(fail)?,
             Framing::IsTag => {
-                if IsTag::parse(value, leniency).is_none() {
+                if IsTag::text(value, leniency).is_none() {
                     return Err(fail(Kind::IsTag));
                 }
                 once(&mut self.istag, value).map_err(fail)?;

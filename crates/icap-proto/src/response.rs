@@ -238,7 +238,7 @@ impl ResponseBuilder {
     /// The tag of the service state. Every response of a server has one (RFC 3507 section 4.7).
     pub fn istag(mut self, tag: &IsTag) -> Self {
         // A tag holds nothing that a field value may not.
-        let _ = self.head.headers.set("ISTag", alloc::format!("{tag}"));
+        let _ = self.head.headers.set("ISTag", tag.as_quoted());
         self
     }
 

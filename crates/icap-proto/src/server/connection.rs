@@ -75,9 +75,9 @@ impl Connection {
         self.state.proceed()?;
         self.decoder = ChunkDecoder::default();
         let out = self.output.framing();
-        out.extend_from_slice(b"ICAP/1.0 100 Continue\r\nISTag: \"");
-        out.extend_from_slice(istag.as_bytes());
-        out.extend_from_slice(b"\"\r\n\r\n");
+        out.extend_from_slice(b"ICAP/1.0 100 Continue\r\nISTag: ");
+        out.extend_from_slice(istag.as_quoted());
+        out.extend_from_slice(b"\r\n\r\n");
         Ok(())
     }
 
