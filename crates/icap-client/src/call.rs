@@ -59,6 +59,10 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
     let source = Source::new(String::new());
     let (mut exchange, response) =
         exchange(shared, &request, source).await.map_err(|(error, _)| error)?;
+    if response.status() != StatusCode::OK {
+        dismiss(exchange).await;
+        return Err(Error::Status(response));
+    }
     let mut read = 0usize;
     while read <= OPTIONS_BODY {
         match poll_fn(|cx| exchange.poll_event(cx)).await? {
@@ -69,11 +73,7 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
             }
         }
     }
-    if response.status() == StatusCode::OK {
-        Ok(ServiceOptions::from_response(&response))
-    } else {
-        Err(Error::Status(response))
-    }
+    Ok(ServiceOptions::from_response(&response))
 }
 
 /// Announces the body: how much of it goes as preview, and whether a 204 can be followed behind the preview.
@@ -145,7 +145,7 @@ async fn conclude<B>(
     shared: &Shared,
     request: &RequestHead,
     head: HttpHead,
-    mut exchange: Box<Exchange<B>>,
+    exchange: Box<Exchange<B>>,
     response: Box<ResponseHead>,
 ) -> Result<Outcome<B>, Failure<B>>
 where
@@ -154,9 +154,8 @@ where
 {
     let status = response.status();
     tracing::debug!(uri = %shared.uri, %status, "answered");
-    let adapts = status == StatusCode::OK
-        || (status == StatusCode::CREATED && shared.settings.leniency.created_as_ok);
-    if adapts {
+    // Whether a 201 is taken has been decided by the leniency of the connection.
+    if matches!(status, StatusCode::OK | StatusCode::CREATED) {
         let Some(adapted) = response.http_response().or_else(|| response.http_request()).cloned()
         else {
             return Err(failure(Error::MissingHead, head, exchange.into_source()));
@@ -166,11 +165,7 @@ where
         with_context(|cx| adapted.look_ahead(cx)).await;
         return Ok(if answers { Outcome::Answered(adapted) } else { Outcome::Modified(adapted) });
     }
-    // The body of an error is not waited for.
-    let mut source = match exchange.ready_event() {
-        Ok(Some(Event::End { .. })) => release(exchange).await,
-        _ => exchange.into_source(),
-    };
+    let mut source = dismiss(exchange).await;
     if status != StatusCode::NO_CONTENT {
         return Err(failure(Error::Status(response), head, source));
     }
@@ -179,6 +174,18 @@ where
     } else {
         // A 204 is only allowed when the body is kept, which hangs on what the body said of itself.
         Err(Failure::new(Error::Source("the body is longer than its size hint".into()), None))
+    }
+}
+
+/// Ends an exchange whose answer is read no further than its head: a body in it costs the connection.
+async fn dismiss<B>(mut exchange: Box<Exchange<B>>) -> Source<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    match exchange.ready_event() {
+        Ok(Some(Event::End { .. })) => release(exchange).await,
+        _ => exchange.into_source(),
     }
 }
 
