@@ -260,12 +260,6 @@ impl Connection {
             || (matches!(self.state.read, Read::Idle { .. }) && self.input.is_empty())
     }
 
-    /// Whether a head or body of a request is awaited from the client, so that a deadline should run.
-    #[must_use]
-    pub fn awaits_request(&self) -> bool {
-        matches!(self.state.read, Read::Head | Read::Preview { .. } | Read::Body | Read::Trailer)
-    }
-
     /// Whether no answer was begun for the request in progress.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
@@ -323,17 +317,13 @@ impl Connection {
                 Read::Done => return Ok(None),
             };
             match next {
-                Next::Event(_) if self.state.is_draining() || self.drained_to_end() => {}
+                // The answer is complete: nobody waits for what is left of the request, nor for its end.
+                Next::Event(_) if self.state.is_draining() || self.state.is_complete() => {}
                 Next::Event(event) => return Ok(Some(event)),
                 Next::Again => {}
                 Next::Starved => return self.starved(),
             }
         }
-    }
-
-    /// Whether the end of the request was just read after its answer was complete: nobody waits for the event.
-    fn drained_to_end(&self) -> bool {
-        self.state.is_complete()
     }
 
     fn next_request(&mut self) {
