@@ -35,7 +35,8 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let Parts { head, body, fields, .. } = parts;
+    let Parts { head, body, fields, kept_by_caller, .. } = parts;
+    let request = if kept_by_caller { request.allow_no_content() } else { request };
     let request = fields
         .apply(offer(&shared.settings, request, &body))
         .map_err(Invalid::Header)
@@ -46,6 +47,12 @@ where
         Err(invalid) => return Err(failure(Error::Invalid(invalid), head, source)),
     };
     match exchange(shared, &request, source).await {
+        Ok((exchange, response))
+            if kept_by_caller && response.status() == StatusCode::NO_CONTENT =>
+        {
+            dismiss(exchange).await;
+            Ok(Outcome::NoContent(response))
+        }
         Ok((exchange, response)) => conclude(shared, &request, head, exchange, response).await,
         Err((error, source)) => Err(failure(error, head, source)),
     }

@@ -19,13 +19,14 @@ pub struct Reqmod<B> {
     head: HttpHead,
     body: B,
     fields: Fields,
+    kept_by_caller: bool,
 }
 
 impl<B> Reqmod<B> {
     /// The request with this head and body. A body that [is at its end](http_body::Body::is_end_stream) from the start is
     /// no body (`null-body`).
     pub const fn new(head: HttpHead, body: B) -> Self {
-        Self { head, body, fields: Fields::NONE }
+        Self { head, body, fields: Fields::NONE, kept_by_caller: false }
     }
 
     /// Adds a field to the ICAP head of this one request, such as `X-Client-IP`. A field that cannot stand there
@@ -35,8 +36,17 @@ impl<B> Reqmod<B> {
         self
     }
 
+    /// Says that the caller has the message elsewhere, in a file for instance, and does not want it back. A 204 is
+    /// then allowed for a body of any size (RFC 3507 section 4.6) and comes as
+    /// [`Outcome::NoContent`](crate::Outcome::NoContent); nothing is kept for it.
+    pub const fn kept_by_caller(mut self) -> Self {
+        self.kept_by_caller = true;
+        self
+    }
+
     pub(crate) fn into_parts(self) -> Parts<B> {
-        Parts { head: self.head, context: None, body: self.body, fields: self.fields }
+        let Self { head, body, fields, kept_by_caller } = self;
+        Parts { head, context: None, body, fields, kept_by_caller }
     }
 }
 
@@ -59,13 +69,14 @@ pub struct Respmod<B> {
     request: Option<HttpHead>,
     body: B,
     fields: Fields,
+    kept_by_caller: bool,
 }
 
 impl<B> Respmod<B> {
     /// The response with this head and body. A body that [is at its end](http_body::Body::is_end_stream) from the start is
     /// no body (`null-body`).
     pub const fn new(response: HttpHead, body: B) -> Self {
-        Self { head: response, request: None, body, fields: Fields::NONE }
+        Self { head: response, request: None, body, fields: Fields::NONE, kept_by_caller: false }
     }
 
     /// Adds the head of the request that led to this response. Services that look at addresses need it, and some
@@ -82,8 +93,17 @@ impl<B> Respmod<B> {
         self
     }
 
+    /// Says that the caller has the message elsewhere, in a file for instance, and does not want it back. A 204 is
+    /// then allowed for a body of any size (RFC 3507 section 4.6) and comes as
+    /// [`Outcome::NoContent`](crate::Outcome::NoContent); nothing is kept for it.
+    pub const fn kept_by_caller(mut self) -> Self {
+        self.kept_by_caller = true;
+        self
+    }
+
     pub(crate) fn into_parts(self) -> Parts<B> {
-        Parts { head: self.head, context: self.request, body: self.body, fields: self.fields }
+        let Self { head, request: context, body, fields, kept_by_caller } = self;
+        Parts { head, context, body, fields, kept_by_caller }
     }
 }
 
@@ -95,6 +115,8 @@ pub(crate) struct Parts<B> {
     pub(crate) context: Option<HttpHead>,
     pub(crate) body: B,
     pub(crate) fields: Fields,
+    /// The body need not come back.
+    pub(crate) kept_by_caller: bool,
 }
 
 /// Fields for an ICAP head. The first that cannot be sent is remembered, so that adding one needs no `Result`

@@ -1,5 +1,7 @@
 //! What a service makes of a message.
 
+use icap_proto::ResponseHead;
+
 use crate::adapted::Adapted;
 use crate::original::Original;
 
@@ -10,6 +12,8 @@ use crate::original::Original;
 pub enum Outcome<B> {
     /// Send the message on as it was (204).
     Unmodified(Original<B>),
+    /// The same for a message that the [caller keeps](crate::Reqmod::kept_by_caller): the head of the 204.
+    NoContent(Box<ResponseHead>),
     /// Send this in place of the message: a request in REQMOD, a response in RESPMOD.
     Modified(Adapted<B>),
     /// Answer the user with this response; the request goes nowhere. REQMOD only.

@@ -133,11 +133,11 @@ impl Scanner {
         let (head, outcome) = match self.direction {
             Direction::Upload => {
                 let head = message::upload(name, length).map_err(invalid)?;
-                (head.clone(), self.client.reqmod(Reqmod::new(head, body)).await)
+                (head.clone(), self.client.reqmod(Reqmod::new(head, body).kept_by_caller()).await)
             }
             Direction::Download => {
                 let (request, head) = message::download(name, length).map_err(invalid)?;
-                let respmod = Respmod::new(head.clone(), body).request(request);
+                let respmod = Respmod::new(head.clone(), body).request(request).kept_by_caller();
                 (head, self.client.respmod(respmod).await)
             }
         };
@@ -157,7 +157,7 @@ impl Scanner {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (response, same_body) = match outcome {
-            Outcome::Unmodified(original) => (original.response().clone(), true),
+            Outcome::NoContent(response) => (*response, true),
             Outcome::Modified(mut adapted) | Outcome::Answered(mut adapted) => {
                 let came = Digest::of(&mut adapted).await?;
                 (adapted.response().clone(), sent.is_whole() && *sent == came)

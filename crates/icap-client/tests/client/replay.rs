@@ -2,6 +2,7 @@
 
 use http_body::Body;
 use http_body_util::BodyExt;
+use icap_client::Outcome;
 
 use crate::body::{Frames, Large, pattern};
 use crate::peer::{
@@ -32,6 +33,55 @@ async fn allow_204_is_sent_when_the_body_is_kept() {
         passes(client.reqmod(post(body)).await.unwrap());
         assert_eq!(server.await.unwrap().contains("\r\nAllow: 204\r\n"), allowed);
     }
+}
+
+/// A message that the caller keeps takes a 204 at any size, and its body is not kept for that.
+#[tokio::test]
+async fn a_message_kept_by_the_caller_takes_a_204() {
+    for preview in [Some(4), None] {
+        let (client, server) = serve(move |peer| async move {
+            let mut peer = peer.accept().await;
+            for _ in 0..2 {
+                let (icap, _) = peer.head().await;
+                assert!(icap.contains("\r\nAllow: 204\r\n"), "{icap}");
+                if preview.is_some() {
+                    peer.expect("4\r\nhell\r\n0\r\n\r\n").await;
+                    peer.write(CONTINUE).await;
+                }
+                peer.until("world\r\n0\r\n\r\n").await;
+                peer.write(NO_CONTENT).await;
+            }
+        })
+        .await;
+        let client = match preview {
+            Some(bytes) => client.preview(bytes),
+            None => client.no_preview(),
+        };
+        let client = client.build().unwrap();
+        for _ in 0..2 {
+            let message = post(Frames::new(&["hello", "world"])).kept_by_caller();
+            let outcome = client.reqmod(message).await.unwrap();
+            let Outcome::NoContent(response) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(response.status().as_u16(), 204);
+        }
+        server.await.unwrap();
+    }
+}
+
+/// It is as whole as before when the call fails, and no more.
+#[tokio::test]
+async fn a_message_kept_by_the_caller_may_be_adapted() {
+    let (client, server) = serve(|peer| async move {
+        let mut peer = peer.accept().await;
+        peer.head().await;
+        peer.until("0; ieof\r\n\r\n").await;
+        peer.write(HELLO).await;
+    })
+    .await;
+    let message = page(Frames::new(&["hello"]).sized()).kept_by_caller();
+    let adapted = modified(client.build().unwrap().respmod(message).await.unwrap());
+    assert_eq!(read(adapted).await, "HELLO");
+    server.await.unwrap();
 }
 
 #[tokio::test]
