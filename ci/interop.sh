@@ -31,6 +31,9 @@ cases() {
             it scan/$service-$method-1m   20  scan_clean $service $method 1M
         done
     done
+    # Outside a preview c-icap's echo always copies: the comparison decides, not a 204.
+    it scan/echo-reqmod-1m-no-preview     20  scan_clean echo reqmod 1M           --no-preview
+    it scan/echo-respmod-1m-no-preview    20  scan_clean echo respmod 1M          --no-preview
     it scan/respmod-1m-no-preview         20  scan_clean virus_scan respmod 1M    --no-preview
     it scan/respmod-1m-preview-0          20  scan_clean virus_scan respmod 1M    --preview 0
     it scan/reqmod-eicar                  20  scan_eicar reqmod
