@@ -8,7 +8,7 @@ use icap::proto::{HttpHead, InvalidHeader, IsTag, Method, RequestHead};
 use icap::server::{Error, Incoming, Reply, Request, Service};
 use icap::{Server, ServiceOptions};
 
-use self::passing::{Held, PassingBody};
+use self::passing::PassingBody;
 use crate::engine::{Category, Engine, Finding};
 
 /// The preview that the services ask for, in bytes. Enough to see what most files are.
@@ -66,9 +66,8 @@ impl ScanService {
         let Some(original) = head.adapted_head() else { return Ok(Reply::unmodified()) };
         let mut passing = PassingBody::new(body, self.engine.scan());
         match passing.hold().await? {
-            Held::Whole(finding) if finding.is_some() => verdict(finding),
-            Held::Whole(_) | Held::More => Ok(Reply::modified(original.clone(), passing)),
-            Held::Found(finding) => block(&finding),
+            Some(finding) => block(&finding),
+            None => Ok(Reply::modified(original.clone(), passing)),
         }
     }
 }

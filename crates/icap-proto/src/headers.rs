@@ -149,7 +149,7 @@ impl Headers {
         removed
     }
 
-    /// Bytes of the lines with one more field: exact, so that the block need not be moved when it is shared.
+    /// Bytes that the lines and one more field need at most.
     fn room_for(&self, name: &str, value: &[u8]) -> usize {
         let framing = b": \r\n".len();
         [self.lines.len(), name.len(), value.len(), framing]

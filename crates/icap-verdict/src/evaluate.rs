@@ -33,9 +33,11 @@ pub fn evaluate(answer: &Answer<'_>) -> Verdict {
         .unwrap_or_else(|| by_comparison(answer))
 }
 
-/// Fields of the ICAP head, then of the HTTP head inside, in any answer that is a success.
+/// Fields of the ICAP head, then of the HTTP head inside, in any answer that is a success, and in a 403: scan
+/// engines of Symantec refuse what they cannot repair that way.
 fn by_finding(answer: &Answer<'_>) -> Option<Verdict> {
-    if !answer.response.status().is_success() {
+    let status = answer.response.status();
+    if !status.is_success() && status != StatusCode::FORBIDDEN {
         return None;
     }
     let page = answer.response.http_response();

@@ -132,8 +132,7 @@ impl Problem {
     }
 
     /// What an ICAP status means that brings neither a message nor a 204.
-    #[must_use]
-    pub fn from_status(status: StatusCode) -> Self {
+    pub(crate) fn from_status(status: StatusCode) -> Self {
         let kind = match status.as_u16() {
             401 | 403 | 407 => ProblemKind::Forbidden,
             404 => ProblemKind::ServiceNotFound,

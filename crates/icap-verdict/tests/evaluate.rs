@@ -111,6 +111,15 @@ fn every_other_icap_status_is_an_error() {
 }
 
 #[test]
+fn a_refusal_that_names_an_infection_blocks() {
+    let icap = "ICAP/1.0 403 Forbidden\r\nX-Infection-Found: Type=0; Resolution=0; Threat=Bad;\r\n";
+    assert_eq!(verdict(Method::Respmod, icap, "", Body::Absent).as_str(), "block");
+    // A server that failed has seen nothing to its end.
+    let icap = icap.replace("403", "500");
+    assert_eq!(verdict(Method::Respmod, &icap, "", Body::Absent).as_str(), "error");
+}
+
+#[test]
 fn a_success_without_a_message_is_an_error() {
     let verdict = verdict(Method::Respmod, "ICAP/1.0 200 OK\r\n", "", Body::Absent);
     assert_eq!(verdict.as_str(), "error");

@@ -5,13 +5,13 @@ mod file;
 
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Body;
+use http_body_util::{BodyExt, Full};
 use icap_client::{Client, Error, Outcome, Reqmod, Respmod};
-use icap_proto::{HttpHead, Method, ResponseHead, StatusCode};
+use icap_proto::{HttpHead, InvalidHeader, Method, ResponseHead, StatusCode};
 use icap_verdict::{Answer, Problem, ProblemKind, Verdict, evaluate, message};
 
 use self::digest::{Digest, Tap};
@@ -99,7 +99,7 @@ impl Scanner {
     ///
     /// None today; the signature is that of [`scan_file`](Self::scan_file).
     pub async fn scan_bytes(&self, name: &str, bytes: impl Into<Bytes>) -> io::Result<Report> {
-        self.scan(name, file::OneFrame::new(bytes.into())).await
+        self.scan(name, Full::new(bytes.into()).map_err(|never| match never {})).await
     }
 
     async fn scan<B>(&self, name: &str, body: B) -> io::Result<Report>
@@ -108,13 +108,10 @@ impl Scanner {
     {
         let started = Instant::now();
         let (tap, sent) = Tap::new(body);
-        let answered = self.exchange(name, tap, &sent).await;
-        let (verdict, status) = match answered {
-            Ok((verdict, status)) => (verdict, Some(status)),
-            Err(Failed::Source(error)) => return Err(error),
-            Err(Failed::Client(error)) => {
-                (Verdict::Error(problem(&error)), error.response().map(ResponseHead::status))
-            }
+        let (verdict, status) = match self.exchange(name, tap, &sent).await {
+            Ok(judged) => judged,
+            Err(Error::Source(error)) => return Err(io::Error::other(error)),
+            Err(error) => (Verdict::Error(problem(&error)), None),
         };
         Ok(Report { verdict, status, elapsed: started.elapsed() })
     }
@@ -124,12 +121,12 @@ impl Scanner {
         name: &str,
         body: Tap<B>,
         sent: &Digest,
-    ) -> Result<(Verdict, StatusCode), Failed>
+    ) -> Result<(Verdict, Option<StatusCode>), Error>
     where
         B: Body<Data = Bytes, Error = io::Error> + Unpin + Send,
     {
         let length = body.size_hint().exact();
-        let invalid = |error| Failed::Source(io::Error::new(io::ErrorKind::InvalidInput, error));
+        let invalid = |error: InvalidHeader| Error::Source(error.into());
         let (head, outcome) = match self.direction {
             Direction::Upload => {
                 let head = message::upload(name, length).map_err(invalid)?;
@@ -141,71 +138,47 @@ impl Scanner {
                 (head, self.client.respmod(respmod).await)
             }
         };
-        let outcome = outcome.map_err(|failure| Failed::from(Error::from(failure)))?;
-        self.judge(&head, outcome, sent).await
+        self.judge(&head, outcome.map_err(Error::from), sent).await
     }
 
     /// Reads the answer to its end, then looks at it: what was cut has no verdict.
     async fn judge<B>(
         &self,
         head: &HttpHead,
-        outcome: Outcome<B>,
+        outcome: Result<Outcome<B>, Error>,
         sent: &Digest,
-    ) -> Result<(Verdict, StatusCode), Failed>
+    ) -> Result<(Verdict, Option<StatusCode>), Error>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (response, same_body) = match outcome {
-            Outcome::NoContent(response) => (*response, true),
-            Outcome::Modified(mut adapted) | Outcome::Answered(mut adapted) => {
-                let came = Digest::of(&mut adapted).await?;
-                (adapted.response().clone(), sent.is_whole() && *sent == came)
-            }
-            _ => {
-                let unknown = Problem::new(ProblemKind::Protocol, "an outcome without a meaning");
-                return Ok((Verdict::Error(unknown), StatusCode::OK));
-            }
-        };
         let method = self.direction.method();
-        let answer = Answer { method: &method, sent: head, response: &response, same_body };
-        Ok((evaluate(&answer), response.status()))
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-enum Failed {
-    /// The file could not be read.
-    Source(io::Error),
-    /// The server could not be asked.
-    Client(Error),
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Source(error) => Self::Source(io::Error::other(error)),
-            error => Self::Client(error),
+        let verdict = |response: &ResponseHead, same_body| {
+            let answer = Answer { method: &method, sent: head, response, same_body };
+            (evaluate(&answer), Some(response.status()))
+        };
+        match outcome {
+            Ok(Outcome::NoContent(response)) => Ok(verdict(&response, true)),
+            Ok(Outcome::Modified(mut adapted) | Outcome::Answered(mut adapted)) => {
+                let came = Digest::of(&mut adapted).await?;
+                Ok(verdict(adapted.response(), sent.is_whole() && *sent == came))
+            }
+            // The message is kept here; another outcome would be one that is not known yet.
+            Ok(_) => {
+                let problem = Problem::new(ProblemKind::Protocol, "an outcome that is not known");
+                Ok((Verdict::Error(problem), None))
+            }
+            Err(Error::Status(response)) => Ok(verdict(&response, false)),
+            Err(error) => Err(error),
         }
     }
 }
 
 fn problem(error: &Error) -> Problem {
-    if let Some(response) = error.response() {
-        return Problem::from_status(response.status());
-    }
     let kind = match error {
         _ if error.is_timeout() => ProblemKind::Timeout,
         Error::Protocol(_) => ProblemKind::Protocol,
         _ => ProblemKind::Connection,
     };
     Problem::new(kind, error.to_string())
-}
-
-/// Polls the next frame of a body.
-async fn frame<B: Body + Unpin>(
-    body: &mut B,
-) -> Option<Result<http_body::Frame<B::Data>, B::Error>> {
-    std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
 }

@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 const MIB: u64 = 1024 * 1024;
+/// More than the system buffers: closing too early would lose a part of it.
+const ANSWER: u64 = 8 * MIB;
 
 /// Gives every message back in a 200 that begins before the body was read.
 struct Echo;
@@ -61,7 +63,7 @@ impl Service for Early {
 
     async fn call(&self, _request: Request) -> Result<Reply, Error> {
         let head = HttpHead::response(403, "Forbidden", [("Content-Type", "text/plain")])?;
-        Ok(Reply::respond(head, Pattern::new(MIB)))
+        Ok(Reply::respond(head, Pattern::new(ANSWER)))
     }
 }
 
@@ -227,12 +229,12 @@ async fn a_block_page_answers_an_upload_that_is_not_read() {
     let server = Running::start().await;
     let client = server.client("/early").no_preview().build().expect("a good client");
     for _ in 0..3 {
-        let message = Reqmod::new(upload(), Pattern::new(8 * MIB));
+        let message = Reqmod::new(upload(), Pattern::new(64 * MIB));
         let Outcome::Answered(page) = client.reqmod(message).await.expect("an answer") else {
             panic!("a response was to answer the request")
         };
         assert_eq!(page.head().status(), Some(403));
-        assert_eq!(read_pattern(page).await, MIB);
+        assert_eq!(read_pattern(page).await, ANSWER);
     }
     server.stop().await;
 }

@@ -51,11 +51,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         table.add_row(row);
     }
+    let elapsed = started.elapsed();
     println!("{table}");
 
     let _ = stop.send(());
     serving.await??;
-    let elapsed = started.elapsed();
     if wrong == 0 {
         println!("\n{scanned} scans in {elapsed:.1?}, every verdict as it must be.");
         return Ok(ExitCode::SUCCESS);

@@ -27,17 +27,6 @@ pub(super) struct PassingBody {
     held_bytes: usize,
 }
 
-/// What was seen when the hold was full or the body over.
-#[derive(Debug)]
-pub(super) enum Held {
-    /// The whole body, with what is wrong with it.
-    Whole(Option<Finding>),
-    /// Something wrong, before the body was over.
-    Found(Finding),
-    /// Nothing wrong so far.
-    More,
-}
-
 /// The body must not go on: something was found in it after its beginning had left.
 #[derive(Debug, thiserror::Error)]
 #[error("found while the body was passing: {0}")]
@@ -48,17 +37,18 @@ impl PassingBody {
         Self { body, scan: Some(scan), held: VecDeque::new(), held_bytes: 0 }
     }
 
-    /// Reads until there is enough to say something or to begin passing.
-    pub(super) async fn hold(&mut self) -> Result<Held, BodyError> {
+    /// Reads until the hold is full or the body over, and says what was found so far.
+    pub(super) async fn hold(&mut self) -> Result<Option<Finding>, BodyError> {
         while self.held_bytes <= HOLD {
-            let Some(frame) = self.body.frame().await else {
-                return Ok(Held::Whole(self.scan.take().and_then(Scan::finish)));
+            let found = match self.body.frame().await {
+                Some(frame) => self.take(frame?),
+                None => return Ok(self.scan.take().and_then(Scan::finish)),
             };
-            if let Some(finding) = self.take(frame?) {
-                return Ok(Held::Found(finding));
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        Ok(Held::More)
+        Ok(None)
     }
 
     /// Scans a frame and keeps it.

@@ -18,7 +18,8 @@ use crate::timeouts::Timer;
 /// Output that is queued before more is asked for. Below it the head of an answer and the data behind it wait for
 /// each other, to leave in one write.
 const HIGH_WATER: usize = 64 * 1024;
-/// Bytes that are read and thrown away behind the last answer, so that closing does not destroy it.
+/// Bytes that are read and thrown away behind the last answer, so that closing does not destroy it. A client that
+/// sends more is held for [`Timeouts::drain`] and then closed.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_READ: usize = 16 * 1024;
 
@@ -154,16 +155,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
 
     async fn shut_down(&mut self, linger: bool) -> io::Result<()> {
         self.io.shutdown().await?;
-        let mut left = if linger { LINGER_BYTES } else { 0 };
+        if !linger {
+            return Ok(());
+        }
+        let mut left = LINGER_BYTES;
         let mut scratch = BytesMut::new();
         while left > 0 {
             scratch.clear();
             scratch.reserve(LINGER_READ);
             match self.io.read_buf(&mut scratch).await? {
-                0 => break,
+                0 => return Ok(()),
                 read => left = left.saturating_sub(read),
             }
         }
-        Ok(())
+        // Closing now would be the reset that this is to avoid. What is not read stops the client from sending, but
+        // not from taking the answer, which may still be in the buffers of the system.
+        std::future::pending().await
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of a body that passed by, shared with whoever waits for it.
@@ -25,7 +26,7 @@ impl Digest {
         B: Body<Data = Bytes> + Unpin,
     {
         let digest = Self::default();
-        while let Some(frame) = super::frame(body).await {
+        while let Some(frame) = body.frame().await {
             if let Some(data) = frame?.data_ref() {
                 digest.update(data);
             }

@@ -1,4 +1,4 @@
-//! Files and byte strings as bodies.
+//! Files as bodies.
 
 use std::io;
 use std::path::Path;
@@ -61,36 +61,5 @@ impl Body for FileBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
-    }
-}
-
-/// Bytes in memory.
-#[derive(Debug)]
-pub(super) struct OneFrame(Bytes);
-
-impl OneFrame {
-    pub(super) const fn new(bytes: Bytes) -> Self {
-        Self(bytes)
-    }
-}
-
-impl Body for OneFrame {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let bytes = std::mem::take(&mut self.get_mut().0);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
     }
 }
