@@ -1,83 +1,102 @@
 //! Which deviations of real products are taken, each by name.
 
-/// Deviations from the grammar that are accepted, one switch for each.
-///
-/// [`Leniency::default`] is what real peers need; [`Leniency::strict`] takes none. A switch may widen what a
-/// value looks like, never where a line, a chunk, a section or a message ends: bare LF, signs in numbers, a
-/// second `Encapsulated`, offsets that disagree with the empty line, blanks before a colon are refused always.
-///
-/// ```
-/// let mut leniency = icap_proto::Leniency::strict();
-/// leniency.missing_host = true;
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Leniency {
-    /// Several spaces between the parts of a start line (c-icap skips them).
-    pub spaces_in_start_line: bool,
-    /// A status line that ends after the code, without the space and reason phrase.
-    pub missing_reason: bool,
-    /// `Req-Hdr` for `req-hdr` in `Encapsulated`.
-    pub entity_case: bool,
-    /// An OPTIONS answer without `Encapsulated`, read as `null-body=0` (pyicap, nodecap2).
-    pub options_without_encapsulated: bool,
-    /// A success answer without `ISTag` (c-icap services without a tag of their own).
-    pub missing_istag: bool,
-    /// An `ISTag` without quotes, or of 33 to 256 octets (nodecap2, squidclamav).
-    pub loose_istag: bool,
-    /// A request without `Host`; the URI names the authority.
-    pub missing_host: bool,
-    /// `Transfer-Encoding` or `Content-Length` in an ICAP head, ignored. They never frame an ICAP message.
-    pub http_framing_fields: bool,
-    /// Folded field values outside the framing fields (`X-Violations-Found` is specified that way).
-    pub folded_values: bool,
-    /// One empty line before a request (g3).
-    pub leading_empty_line: bool,
-    /// `Trailer` without `Allow: trailers`: no trailer is read, and the connection is closed after the message.
-    pub unannounced_trailer: bool,
-    /// One 100 Continue at a time that calls for none; it has no body, so nothing can get out of step (EID 5893).
-    pub untimely_continue: bool,
-    /// 201 read as 200 (Symantec Scan Engine).
-    pub created_as_ok: bool,
-    /// `ieof` on the last chunk of a body that is no preview, `use-original-body` on one that is no 206: ignored.
-    pub stray_ieof: bool,
-    /// `ieof=value` at the end of a preview, read as `ieof` (c-icap looks no further than the name).
-    pub ieof_with_value: bool,
-    /// A 204 that nobody allowed, when the request had no body and so is still whole in the caller's hand.
-    pub unsolicited_no_content: bool,
-}
-
-impl Leniency {
-    /// Takes nothing that the RFC and its errata do not allow.
-    #[must_use]
-    pub const fn strict() -> Self {
-        Self::all(false)
-    }
-
-    const fn all(on: bool) -> Self {
-        Self {
-            spaces_in_start_line: on,
-            missing_reason: on,
-            entity_case: on,
-            options_without_encapsulated: on,
-            missing_istag: on,
-            loose_istag: on,
-            missing_host: on,
-            http_framing_fields: on,
-            folded_values: on,
-            leading_empty_line: on,
-            unannounced_trailer: on,
-            untimely_continue: on,
-            created_as_ok: on,
-            stray_ieof: on,
-            ieof_with_value: on,
-            unsolicited_no_content: on,
+/// Declares the switches, each with its place in [`Leniency::default`].
+macro_rules! leniency {
+    (
+        default { $($(#[$on_doc:meta])* $on:ident,)* }
+        opt_in { $($(#[$off_doc:meta])* $off:ident,)* }
+    ) => {
+        /// Deviations from the grammar that are accepted, one switch for each.
+        ///
+        /// [`Leniency::default`] is what real peers need; [`Leniency::strict`] takes none. A switch that is on by
+        /// default may widen what a value looks like, never where a line, a chunk, a section or a message ends:
+        /// signs in numbers, a second `Encapsulated`, blanks before a colon, bare LF in chunk lines are refused
+        /// always. The switches that move such an end are marked *opt-in*; they are off in both, and each is for
+        /// one product that leaves no other way.
+        ///
+        /// ```
+        /// let mut leniency = icap_proto::Leniency::strict();
+        /// leniency.missing_host = true;
+        /// ```
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Leniency {
+            $($(#[$on_doc])* pub $on: bool,)*
+            $($(#[$off_doc])* pub $off: bool,)*
         }
-    }
+
+        impl Leniency {
+            /// Takes nothing that the RFC and its errata do not allow.
+            #[must_use]
+            pub const fn strict() -> Self {
+                Self { $($on: false,)* $($off: false,)* }
+            }
+        }
+
+        impl Default for Leniency {
+            fn default() -> Self {
+                Self { $($on: true,)* $($off: false,)* }
+            }
+        }
+    };
 }
 
-impl Default for Leniency {
-    fn default() -> Self {
-        Self::all(true)
+leniency! {
+    default {
+        /// Several spaces between the parts of a start line (c-icap skips them).
+        spaces_in_start_line,
+        /// A status line that ends after the code, without the space and reason phrase.
+        missing_reason,
+        /// `Req-Hdr` for `req-hdr` in `Encapsulated`.
+        entity_case,
+        /// An OPTIONS answer without `Encapsulated`, read as `null-body=0` (pyicap, nodecap2).
+        options_without_encapsulated,
+        /// A success answer without `ISTag` (c-icap services without a tag of their own).
+        missing_istag,
+        /// An `ISTag` without quotes, or of 33 to 256 octets (nodecap2, squidclamav).
+        loose_istag,
+        /// A request without `Host`; the URI names the authority.
+        missing_host,
+        /// `Transfer-Encoding` or `Content-Length` in an ICAP head, ignored. They never frame an ICAP message.
+        http_framing_fields,
+        /// Folded field values outside the framing fields. Names that begin with `X-` may be folded under
+        /// [`strict`](Self::strict) too: `X-Violations-Found` is specified that way.
+        folded_values,
+        /// One empty line before a request (g3).
+        leading_empty_line,
+        /// `Trailer` without `Allow: trailers`: no trailer is read, and the connection is closed after the message.
+        unannounced_trailer,
+        /// One 100 Continue at a time that calls for none; it has no body, so nothing can get out of step
+        /// (EID 5893).
+        untimely_continue,
+        /// 201 read as 200 (Symantec Scan Engine).
+        created_as_ok,
+        /// `ieof` on the last chunk of a body that is no preview, `use-original-body` on one that is no 206:
+        /// ignored.
+        stray_ieof,
+        /// `ieof=value` at the end of a preview, read as `ieof` (c-icap looks no further than the name).
+        ieof_with_value,
+        /// A 204 that nobody allowed, when the request had no body and so is still whole in the caller's hand.
+        unsolicited_no_content,
+    }
+    opt_in {
+        /// *Opt-in.* Lines of the ICAP head that end in LF alone. Never in encapsulated heads, chunk lines and
+        /// trailers.
+        bare_lf_in_head,
+        /// *Opt-in, answers only.* Encapsulated heads end at their empty line, whatever the offsets say
+        /// (e2guardian, older McAfee gateways). The connection is not used again.
+        blank_line_framing,
+        /// *Opt-in, answers only.* The entities of `Encapsulated` in any order, sorted by their offsets
+        /// (bitz-server).
+        unordered_entities,
+        /// *Opt-in, requests only.* A head section of a message without body that lacks its empty line (clients
+        /// that c-icap's `SupportBuggyClients` is for). The missing line ends are added.
+        unterminated_sections,
+        /// *Opt-in, answers only.* The lines of `X-Violations-Found` without the blank that would make them folds
+        /// (Symantec DLP). At most four lines for each violation that the field counts.
+        unindented_violations,
+        /// *Opt-in, answers only.* A 200 with a head section of no length (`res-hdr=0, null-body=0`), read as a
+        /// 204 (c-icap with `Allow204As200okZeroEncaps`).
+        empty_section_as_no_content,
     }
 }
