@@ -1,5 +1,12 @@
 //! The messages that the benchmarks work on.
 
+#![allow(clippy::indexing_slicing, reason = "a benchmark of known messages")]
+
+use std::hint::black_box;
+
+use icap_proto::wire::head::{HttpBlock, Request};
+use icap_proto::{Leniency, Limits};
+
 /// The parts of a RESPMOD request as a browser behind a proxy causes it: ICAP head, HTTP request head, HTTP
 /// response head.
 #[derive(Debug)]
@@ -11,6 +18,37 @@ pub struct Message {
     pub request: &'static str,
     /// The encapsulated response head.
     pub response: &'static str,
+}
+
+impl Message {
+    /// The bytes of the message up to its body.
+    #[must_use]
+    pub fn whole(&self) -> Vec<u8> {
+        [self.icap.as_str(), self.request, self.response].concat().into()
+    }
+
+    /// The three heads as httparse takes them: it knows no ICAP, and the version of HTTP is as long.
+    #[must_use]
+    pub fn as_http(&self) -> [Vec<u8>; 3] {
+        let icap = self.icap.replacen("ICAP/1.0", "HTTP/1.1", 1);
+        [icap.into(), self.request.into(), self.response.into()]
+    }
+}
+
+/// The floor for parsing a message: two request heads and a response head by httparse.
+///
+/// # Panics
+///
+/// When the heads are not those of [`Message::as_http`].
+pub fn httparse_three_times([icap, request, response]: &[Vec<u8>; 3]) {
+    for head in [icap, request] {
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut request = httparse::Request::new(&mut fields);
+        black_box(request.parse(head).expect("a good head"));
+    }
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut parsed = httparse::Response::new(&mut fields);
+    black_box(parsed.parse(response).expect("a good head"));
 }
 
 /// A message of about 870 bytes with 24 fields.
@@ -58,4 +96,20 @@ pub fn chunked(body: &[u8], size: usize) -> Vec<u8> {
     }
     wire.extend_from_slice(b"0\r\n\r\n");
     wire
+}
+
+/// Parses a RESPMOD message where it lies: the ICAP head and the two heads inside.
+///
+/// # Panics
+///
+/// When the message is not one of [`respmod`].
+pub fn parse_borrowed(message: &[u8], limits: &Limits, leniency: &Leniency) {
+    let head = Request::parse(message, limits, leniency).expect("a good head").expect("all of it");
+    let list = head.encapsulated().expect("a RESPMOD has parts");
+    let (_, sections) = message.split_at(head.len());
+    let (request, response) = sections.split_at(list.req_hdr().expect("a request head"));
+    let response = &response[..list.res_hdr().expect("a response head")];
+    black_box(HttpBlock::request(request, limits, leniency).expect("a good head"));
+    black_box(HttpBlock::response(response, limits, leniency).expect("a good head"));
+    black_box(head);
 }

@@ -44,9 +44,18 @@ impl Entity {
     }
 
     fn from_wire(name: &[u8], any_case: bool) -> Option<Self> {
-        Self::ALL.into_iter().find(|entity| {
-            let known = entity.as_str().as_bytes();
-            if any_case { known.eq_ignore_ascii_case(name) } else { known == name }
+        let exact = match name {
+            b"req-hdr" => Some(Self::ReqHdr),
+            b"res-hdr" => Some(Self::ResHdr),
+            b"req-body" => Some(Self::ReqBody),
+            b"res-body" => Some(Self::ResBody),
+            b"opt-body" => Some(Self::OptBody),
+            b"null-body" => Some(Self::NullBody),
+            _ => None,
+        };
+        exact.or_else(|| {
+            let alike = |entity: &Self| entity.as_str().as_bytes().eq_ignore_ascii_case(name);
+            if any_case { Self::ALL.into_iter().find(alike) } else { None }
         })
     }
 }
@@ -84,25 +93,28 @@ impl Encapsulated {
     /// entities out of order or behind the body, and header sections beyond
     /// [`Limits::encapsulated_bytes`].
     pub fn parse(value: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, ParseError> {
-        let mut list = ListParser::default();
-        let mut rest = value;
-        loop {
-            let at = value.len().saturating_sub(rest.len());
-            let (member, more) = match memchr::memchr(b',', rest) {
-                Some(comma) => {
-                    let (member, more) = rest.split_at_checked(comma).unwrap_or((rest, b""));
-                    (member, more.get(1..))
-                }
-                None => (rest, None),
-            };
-            list.member(class::trim(member), limits, leniency)
-                .map_err(|kind| ParseError::new(kind, at))?;
-            match more {
-                Some(more) => rest = more,
-                None => break,
-            }
+        List::parse(value, limits, leniency).map(|list| list.entities)
+    }
+
+    /// The same parts, with this length for the one header section there is.
+    pub(crate) const fn with_section(self, length: usize) -> Self {
+        match (self.req_hdr, self.res_hdr) {
+            (Some(_), None) => Self { req_hdr: Some(length), ..self },
+            (None, Some(_)) => Self { res_hdr: Some(length), ..self },
+            _ => self,
         }
-        list.finish().map_err(|kind| ParseError::new(kind, value.len()))
+    }
+
+    /// The same parts, with `more` bytes added to the last header section.
+    pub(crate) fn extended(self, more: usize) -> Self {
+        let extend = |length: usize| length.saturating_add(more);
+        match (self.req_hdr, self.res_hdr) {
+            (request, Some(length)) => {
+                Self { req_hdr: request, res_hdr: Some(extend(length)), ..self }
+            }
+            (Some(length), None) => Self { req_hdr: Some(extend(length)), ..self },
+            (None, None) => self,
+        }
     }
 
     /// The entities with their offsets, in wire order.
@@ -196,61 +208,112 @@ impl core::fmt::Display for Encapsulated {
     }
 }
 
-/// Takes the members one by one and holds them to order and offsets.
-#[derive(Default)]
-struct ListParser {
-    /// The header section that is open: its end is the next offset.
-    open: Option<(Entity, usize)>,
-    req_hdr: Option<usize>,
-    res_hdr: Option<usize>,
-    body: Option<Entity>,
-    empty: usize,
+/// The field as it was parsed.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) entities: Encapsulated,
+    /// A header section had no length, and [`Leniency::empty_section_as_no_content`] took it.
+    pub(crate) empty_section: bool,
 }
 
-impl ListParser {
-    fn member(&mut self, member: &[u8], limits: &Limits, leniency: &Leniency) -> Result<(), Kind> {
-        if member.is_empty() {
-            self.empty = self.empty.saturating_add(1);
-            return if self.empty > limits.empty_list_members { Err(Kind::List) } else { Ok(()) };
+impl List {
+    pub(crate) fn parse(
+        value: &[u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        // One entity of each kind at most: what is more is out of order.
+        let mut members = [(Entity::NullBody, 0, 0); 4];
+        let mut count = 0usize;
+        let mut empty = 0usize;
+        let mut at = 0usize;
+        for member in value.split(|&b| b == b',') {
+            let here = at;
+            at = at.saturating_add(member.len()).saturating_add(1);
+            let member = class::trim(member);
+            let fail = |kind| ParseError::new(kind, here);
+            if member.is_empty() {
+                empty = empty.saturating_add(1);
+                if empty > limits.empty_list_members {
+                    return Err(fail(Kind::List));
+                }
+                continue;
+            }
+            let (entity, offset) = entry(member, limits, leniency).map_err(fail)?;
+            let slot = members.get_mut(count).ok_or_else(|| fail(Kind::EntityOrder))?;
+            *slot = (entity, offset, here);
+            count = count.saturating_add(1);
         }
-        let equals = memchr::memchr(b'=', member).ok_or(Kind::Encapsulated)?;
-        let (name, offset) = member.split_at_checked(equals).ok_or(Kind::Encapsulated)?;
-        let offset = offset.get(1..).and_then(class::decimal).ok_or(Kind::Encapsulated)?;
-        if offset > limits.encapsulated_bytes as u64 {
-            return Err(Kind::EncapsulatedTooLong);
+        let members = members.get_mut(..count).unwrap_or_default();
+        if leniency.unordered_entities {
+            members.sort_unstable_by_key(|&(entity, offset, _)| (offset, entity));
         }
-        let offset = usize::try_from(offset).map_err(|_| Kind::EncapsulatedTooLong)?;
-        let entity = Entity::from_wire(name, leniency.entity_case).ok_or(Kind::UnknownEntity)?;
-        self.close_section(entity, offset)?;
-        if entity.is_header() {
-            self.open = Some((entity, offset));
-        } else {
-            self.body = Some(entity);
-        }
-        Ok(())
+        Self::from_entries(members, leniency)
+            .map_err(|(kind, at)| ParseError::new(kind, at.unwrap_or(value.len())))
     }
 
-    /// `entity` starts at `offset`, which is where the section before it ends.
-    fn close_section(&mut self, entity: Entity, offset: usize) -> Result<(), Kind> {
-        if self.body.is_some() {
-            return Err(Kind::EntityOrder);
+    /// Holds the entries to order and offsets: each starts where the section before it ends.
+    fn from_entries(
+        entries: &[(Entity, usize, usize)],
+        leniency: &Leniency,
+    ) -> Result<Self, (Kind, Option<usize>)> {
+        let mut list = Self { entities: Encapsulated::NONE, empty_section: false };
+        let mut section: Option<(Entity, usize)> = None;
+        for (index, &(entity, offset, at)) in entries.iter().enumerate() {
+            let fail = |kind| (kind, Some(at));
+            match section {
+                None if index > 0 => return Err(fail(Kind::EntityOrder)),
+                None if offset != 0 && !leniency.blank_line_framing => {
+                    return Err(fail(Kind::EntityOffset));
+                }
+                None => {}
+                Some((before, _)) if entity <= before => return Err(fail(Kind::EntityOrder)),
+                Some((before, start)) => {
+                    let length = offset.checked_sub(start);
+                    let empty = length == Some(0) && entity == Entity::NullBody;
+                    if empty && index == 1 && leniency.empty_section_as_no_content {
+                        list.empty_section = true;
+                    } else {
+                        // A section holds at least its empty line, so equal offsets are as wrong as falling ones.
+                        let length = match length.filter(|length| *length > 0) {
+                            Some(length) => length,
+                            // Its empty line will tell.
+                            None if leniency.blank_line_framing => 1,
+                            None => return Err(fail(Kind::EntityOffset)),
+                        };
+                        list.entities.set_section(before, length);
+                    }
+                }
+            }
+            section = entity.is_header().then_some((entity, offset));
+            list.entities.body = entity;
         }
-        let Some((section, start)) = self.open.take() else {
-            return if offset == 0 { Ok(()) } else { Err(Kind::EntityOffset) };
-        };
-        if entity <= section {
-            return Err(Kind::EntityOrder);
-        }
-        // A header section holds at least its empty line, so equal offsets are as wrong as falling ones.
-        let length = offset.checked_sub(start).filter(|length| *length > 0);
-        let slot = if section == Entity::ReqHdr { &mut self.req_hdr } else { &mut self.res_hdr };
-        *slot = Some(length.ok_or(Kind::EntityOffset)?);
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Encapsulated, Kind> {
         // A list without a body entity does not say where its last section ends.
-        let body = self.body.ok_or(Kind::Encapsulated)?;
-        Ok(Encapsulated::new(self.req_hdr, self.res_hdr, body))
+        if section.is_some() || entries.is_empty() {
+            return Err((Kind::Encapsulated, None));
+        }
+        Ok(list)
     }
+}
+
+impl Encapsulated {
+    const fn set_section(&mut self, section: Entity, length: usize) {
+        match section {
+            Entity::ReqHdr => self.req_hdr = Some(length),
+            _ => self.res_hdr = Some(length),
+        }
+    }
+}
+
+/// `entity "=" offset`.
+fn entry(member: &[u8], limits: &Limits, leniency: &Leniency) -> Result<(Entity, usize), Kind> {
+    let equals = member.iter().position(|&b| b == b'=').ok_or(Kind::Encapsulated)?;
+    let (name, offset) = member.split_at_checked(equals).ok_or(Kind::Encapsulated)?;
+    let offset = offset.get(1..).and_then(class::decimal).ok_or(Kind::Encapsulated)?;
+    if offset > limits.encapsulated_bytes as u64 {
+        return Err(Kind::EncapsulatedTooLong);
+    }
+    let offset = usize::try_from(offset).map_err(|_| Kind::EncapsulatedTooLong)?;
+    let entity = Entity::from_wire(name, leniency.entity_case).ok_or(Kind::UnknownEntity)?;
+    Ok((entity, offset))
 }

@@ -2,13 +2,15 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytes::Bytes;
 use memchr::memchr;
 
 use crate::error::ParseError;
 use crate::wire::class;
-use crate::wire::head::{Cursor, Fields};
+use crate::wire::cursor::Cursor;
+use crate::wire::fields;
 use crate::{Leniency, Limits};
 
 /// Field lines of an ICAP head, an encapsulated HTTP head or a trailer section.
@@ -29,17 +31,19 @@ use crate::{Leniency, Limits};
 /// assert!(headers.append("X-Bad", "a\r\nX-Forged: yes").is_err());
 /// # Ok::<(), icap_proto::InvalidHeader>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Headers {
+    /// The lines, and around them the head in which they came: one allocation is shared by all of it.
+    block: Bytes,
     /// Zero or more field lines, each with its CRLF, without the empty line behind them.
-    lines: Bytes,
+    lines: Range<usize>,
 }
 
 impl Headers {
     /// No fields.
     #[must_use]
     pub const fn new() -> Self {
-        Self { lines: Bytes::new() }
+        Self { block: Bytes::new(), lines: 0..0 }
     }
 
     /// Fields from names and values.
@@ -56,24 +60,32 @@ impl Headers {
         for (name, value) in pairs {
             write_line(&mut lines, name.as_ref(), value.as_ref())?;
         }
-        Ok(Self { lines: lines.into() })
+        Ok(Self::from_lines(lines))
     }
 
-    /// Parses field lines and the empty line behind them.
+    /// Parses field lines with the empty line at the end of the block.
     ///
     /// # Errors
     ///
-    /// The first byte that breaks the grammar of RFC 9112 section 5, or a limit.
+    /// The first byte that breaks the grammar of RFC 9112 section 5, bytes behind the empty line, or a limit.
     pub fn parse(block: Bytes, limits: &Limits, leniency: &Leniency) -> Result<Self, ParseError> {
-        let mut fields = Fields::new(Cursor::new(&block), limits, leniency);
-        while fields.next()?.is_some() {}
-        let end = fields.cursor.at();
-        Ok(Self::from_lines(block.slice(..end.saturating_sub(2))))
+        fields::check_block(&block, Cursor::new(&block), limits, leniency)?;
+        let lines = 0..block.len().saturating_sub(2);
+        Ok(Self::within(block, lines))
     }
 
-    /// Lines that the head parser has checked.
-    pub(crate) const fn from_lines(lines: Bytes) -> Self {
-        Self { lines }
+    /// The lines that the head parser has checked inside a block.
+    pub(crate) const fn within(block: Bytes, lines: Range<usize>) -> Self {
+        Self { block, lines }
+    }
+
+    /// The whole block.
+    pub(crate) const fn block(&self) -> &Bytes {
+        &self.block
+    }
+
+    fn from_lines(lines: Vec<u8>) -> Self {
+        Self { lines: 0..lines.len(), block: lines.into() }
     }
 
     /// The first value of this name, without the whitespace around it. A folded value comes with its folds;
@@ -92,7 +104,7 @@ impl Headers {
 
     /// All fields in wire order, names in wire case.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + '_ {
-        Lines { rest: &self.lines }
+        Lines::new(self.as_bytes())
     }
 
     /// Adds a field behind the others.
@@ -102,9 +114,9 @@ impl Headers {
     /// [`InvalidHeader`] when the name is no token or the value holds a control character. Nothing is changed.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         let mut lines = Vec::with_capacity(self.room_for(name, value.as_ref()));
-        lines.extend_from_slice(&self.lines);
+        lines.extend_from_slice(self.as_bytes());
         write_line(&mut lines, name, value.as_ref())?;
-        self.lines = lines.into();
+        *self = Self::from_lines(lines);
         Ok(())
     }
 
@@ -128,7 +140,7 @@ impl Headers {
         if !written {
             write_line(&mut lines, name, value.as_ref())?;
         }
-        self.lines = lines.into();
+        *self = Self::from_lines(lines);
         Ok(())
     }
 
@@ -144,7 +156,7 @@ impl Headers {
             }
         }
         if removed > 0 {
-            self.lines = lines.into();
+            *self = Self::from_lines(lines);
         }
         removed
     }
@@ -168,7 +180,7 @@ impl Headers {
     /// The field lines as they stand on the wire, without the empty line.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.lines
+        self.block.get(self.lines.clone()).unwrap_or_default()
     }
 
     /// Whether there is no field.
@@ -177,6 +189,15 @@ impl Headers {
         self.lines.is_empty()
     }
 }
+
+/// The same lines, byte for byte.
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Headers {}
 
 /// Shows names and values, but not those that hold credentials.
 impl core::fmt::Debug for Headers {
@@ -263,8 +284,14 @@ fn is_secret(name: &str) -> bool {
 
 /// Cuts valid lines into fields.
 #[derive(Debug)]
-struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) const fn new(lines: &'a [u8]) -> Self {
+        Self { rest: lines }
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {

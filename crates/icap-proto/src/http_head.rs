@@ -1,13 +1,15 @@
 //! Encapsulated HTTP heads, kept verbatim.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytes::Bytes;
 
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::ParseError;
 use crate::headers::{Headers, InvalidHeader};
 use crate::wire::class;
-use crate::wire::head::{HttpKind, http_head};
+use crate::wire::head::HttpBlock;
+use crate::wire::start_line::HttpKind;
 use crate::{Leniency, Limits};
 
 /// An HTTP request or response head as it stands in an ICAP message: start line, fields and empty line.
@@ -24,9 +26,9 @@ use crate::{Leniency, Limits};
 /// assert_eq!(head.as_bytes(), b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Scanned: yes\r\n\r\n");
 /// # Ok::<(), icap_proto::InvalidHeader>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct HttpHead {
-    raw: Bytes,
+    /// The fields, in a block that is the whole head.
     headers: Headers,
     kind: HttpKind,
 }
@@ -120,28 +122,27 @@ impl HttpHead {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Self, ParseError> {
-        if raw.len() > limits.encapsulated_bytes {
-            return Err(ParseError::new(
-                ParseErrorKind::EncapsulatedTooLong,
-                limits.encapsulated_bytes,
-            ));
-        }
-        let start_line = http_head(&raw, kind, limits, leniency)?;
-        let headers = Headers::from_lines(raw.slice(start_line..raw.len().saturating_sub(2)));
-        Ok(Self { raw, headers, kind })
+        let fields = HttpBlock::parse(&raw, kind, limits, leniency)?.fields_range();
+        Ok(Self::from_block(raw, fields, kind))
+    }
+
+    /// A whole head that has been checked.
+    pub(crate) const fn from_block(raw: Bytes, fields: Range<usize>, kind: HttpKind) -> Self {
+        Self { headers: Headers::within(raw, fields), kind }
     }
 
     /// The whole head with its empty line, as it goes on the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.raw
+        self.headers.block()
     }
 
     /// The start line without its CRLF.
     #[must_use]
     pub fn start_line(&self) -> &[u8] {
-        let end = memchr::memchr(b'\r', &self.raw).unwrap_or(self.raw.len());
-        self.raw.get(..end).unwrap_or_default()
+        let raw = self.as_bytes();
+        let end = memchr::memchr(b'\r', raw).unwrap_or(raw.len());
+        raw.get(..end).unwrap_or_default()
     }
 
     /// The fields.
@@ -152,8 +153,9 @@ impl HttpHead {
 
     /// Changes the fields; lines that the closure leaves alone stay byte for byte.
     pub fn edit<T>(&mut self, change: impl FnOnce(&mut Headers) -> T) -> T {
+        let before = self.clone();
         let result = change(&mut self.headers);
-        *self = Self::assemble(&[self.start_line(), b"\r\n"], &self.headers, self.kind);
+        *self = Self::assemble(&[before.start_line(), b"\r\n"], &self.headers, self.kind);
         result
     }
 
@@ -199,11 +201,18 @@ impl HttpHead {
         raw.extend_from_slice(headers.as_bytes());
         let end = raw.len();
         raw.extend_from_slice(b"\r\n");
-        let raw = Bytes::from(raw);
-        let headers = Headers::from_lines(raw.slice(fields..end));
-        Self { raw, headers, kind }
+        Self::from_block(raw.into(), fields..end, kind)
     }
 }
+
+/// The same bytes, start line and all.
+impl PartialEq for HttpHead {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for HttpHead {}
 
 impl core::fmt::Debug for HttpHead {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

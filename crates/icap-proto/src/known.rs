@@ -1,11 +1,12 @@
 //! The fields of an ICAP head that decide how the message is read, picked up while the head is parsed.
 
 use crate::allow::Allow;
-use crate::encapsulated::Encapsulated;
+use crate::encapsulated::{Encapsulated, List};
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::istag::IsTag;
 use crate::wire::class;
-use crate::wire::head::{FieldLine, Fields};
+use crate::wire::cursor::{Cursor, Stop};
+use crate::wire::fields::{self, FieldLine};
 use crate::{Leniency, Limits};
 
 /// Fields that the encoder writes from typed values; they are left out when other fields are copied.
@@ -29,6 +30,8 @@ pub(crate) fn stands_once(name: &str) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Known<'a> {
     pub(crate) encapsulated: Option<Encapsulated>,
+    /// `Encapsulated` had a header section of no length, and the switch for that is on.
+    pub(crate) empty_section: bool,
     /// A malformed number is an error in a request and as good as absent in an answer.
     pub(crate) preview: Option<Result<u64, ParseError>>,
     pub(crate) allow: Allow,
@@ -40,41 +43,38 @@ pub(crate) struct Known<'a> {
 
 impl<'a> Known<'a> {
     /// Reads all field lines of a head.
-    pub(crate) fn collect(
-        fields: &mut Fields<'a>,
+    pub(crate) fn read(
+        cursor: &mut Cursor<'a>,
         limits: &Limits,
         leniency: &Leniency,
-    ) -> Result<Self, ParseError> {
+    ) -> Result<Self, Stop> {
         let mut known = Self::default();
-        while let Some(line) = fields.next()? {
-            let (name, value) = (fields.name(&line), fields.value(&line));
-            if let Some(field) = Framing::from_name(name) {
-                if line.folded {
-                    return Err(ParseError::new(Kind::Fold, line.value.start));
-                }
-                known.take(field, value, &line, limits, leniency)?;
-            }
-        }
+        fields::read(cursor, limits, leniency, |line| match Framing::from_name(line.name) {
+            None => Ok(()),
+            Some(_) if line.folded => Err(ParseError::new(Kind::Fold, line.value_at)),
+            Some(field) => known.take(field, &line, limits, leniency),
+        })?;
         Ok(known)
     }
 
     fn take(
         &mut self,
         field: Framing,
-        value: &'a [u8],
-        line: &FieldLine,
+        line: &FieldLine<'a>,
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<(), ParseError> {
-        let fail = |kind| ParseError::new(kind, line.name.start);
+        let value = line.value();
+        let fail = |kind| ParseError::new(kind, line.at);
         match field {
             Framing::Encapsulated => {
                 if self.encapsulated.is_some() {
                     return Err(fail(Kind::DuplicateField));
                 }
-                let list = Encapsulated::parse(value, limits, leniency)
-                    .map_err(|error| error.shifted(line.value.start as u64))?;
-                self.encapsulated = Some(list);
+                let list = List::parse(value, limits, leniency)
+                    .map_err(|error| error.shifted(line.value_at as u64))?;
+                self.encapsulated = Some(list.entities);
+                self.empty_section = list.empty_section;
             }
             Framing::Preview => {
                 if self.preview.is_some() {
@@ -134,17 +134,18 @@ impl Framing {
     /// Length first: most fields are none of these, and a length is quicker to compare than a name.
     fn from_name(name: &[u8]) -> Option<Self> {
         let (known, field): (&[u8], _) = match name.len() {
-            4 => (b"host", Self::Host),
-            5 if name.first().is_some_and(|b| b | 0x20 == b'i') => (b"istag", Self::IsTag),
-            5 => (b"allow", Self::Allow),
-            7 if name.first().is_some_and(|b| b | 0x20 == b'p') => (b"preview", Self::Preview),
-            7 => (b"trailer", Self::Trailer),
-            10 => (b"connection", Self::Connection),
-            12 => (b"encapsulated", Self::Encapsulated),
-            14 => (b"content-length", Self::Http),
-            17 => (b"transfer-encoding", Self::Http),
+            4 => (b"Host", Self::Host),
+            5 if name.first().is_some_and(|b| b | 0x20 == b'i') => (b"ISTag", Self::IsTag),
+            5 => (b"Allow", Self::Allow),
+            7 if name.first().is_some_and(|b| b | 0x20 == b'p') => (b"Preview", Self::Preview),
+            7 => (b"Trailer", Self::Trailer),
+            10 => (b"Connection", Self::Connection),
+            12 => (b"Encapsulated", Self::Encapsulated),
+            14 => (b"Content-Length", Self::Http),
+            17 => (b"Transfer-Encoding", Self::Http),
             _ => return None,
         };
-        name.eq_ignore_ascii_case(known).then_some(field)
+        // The usual spelling is compared at once, others byte by byte.
+        (name == known || name.eq_ignore_ascii_case(known)).then_some(field)
     }
 }

@@ -100,3 +100,26 @@ leniency! {
         empty_section_as_no_content,
     }
 }
+
+impl Leniency {
+    /// Without the switches that are for answers only.
+    pub(crate) const fn of_requests(self) -> Self {
+        Self {
+            blank_line_framing: false,
+            unordered_entities: false,
+            unindented_violations: false,
+            empty_section_as_no_content: false,
+            ..self
+        }
+    }
+
+    /// Whether an ICAP head may have to be rewritten before it can be parsed.
+    pub(crate) const fn rewrites_heads(&self) -> bool {
+        self.bare_lf_in_head || self.unindented_violations
+    }
+
+    /// Without the switches that are for requests only.
+    pub(crate) const fn of_responses(self) -> Self {
+        Self { unterminated_sections: false, ..self }
+    }
+}

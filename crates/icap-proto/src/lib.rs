@@ -47,6 +47,7 @@ mod output;
 mod reader;
 mod request;
 mod response;
+mod rewrite;
 pub mod server;
 mod status;
 mod uri;

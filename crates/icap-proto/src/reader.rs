@@ -5,106 +5,133 @@ use bytes::{Bytes, BytesMut};
 use crate::encapsulated::Encapsulated;
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::http_head::HttpHead;
-use crate::wire::head::HttpKind;
+use crate::rewrite;
+use crate::wire::cursor::Stop;
+use crate::wire::head::Common;
 use crate::wire::scan::HeadScan;
+use crate::wire::start_line::HttpKind;
 use crate::{Leniency, Limits};
 
 /// A request or response head.
 pub(crate) trait Head: Sized {
-    /// What is known when the ICAP part has been parsed, as ranges of the block.
-    type Parsed: core::fmt::Debug;
+    /// What is known when the ICAP part has been parsed, as ranges of its bytes.
+    type Parts: core::fmt::Debug;
 
     /// Parses the ICAP part, with its empty line.
-    fn parse(
-        block: &[u8],
-        limits: &Limits,
-        leniency: &Leniency,
-    ) -> Result<Self::Parsed, ParseError>;
+    fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self::Parts, Stop>;
 
-    /// The header sections that follow.
-    fn sections(parsed: &Self::Parsed) -> Encapsulated;
+    /// Whether a message of this kind may begin with these bytes. `None` while that is open; it was for the
+    /// first `seen` bytes.
+    fn begins(bytes: &[u8], seen: usize) -> Option<bool>;
 
-    /// Puts the head together; `head` is the block that was parsed.
-    fn assemble(parsed: Self::Parsed, head: Bytes, sections: Sections) -> Self;
+    /// The switches that apply to messages of this kind.
+    fn leniency(leniency: &Leniency) -> Leniency;
 
-    /// Whether a message of this kind may begin with these bytes: decided as early as it can be, so that
-    /// nothing else is buffered. `None` while that is open; it was for the first `seen` bytes.
-    fn starts(bytes: &[u8], seen: usize) -> Option<bool>;
+    fn common(parts: &Self::Parts) -> &Common;
+
+    fn assemble(parts: Self::Parts, message: Message) -> Self;
 }
 
-/// The encapsulated heads of a message.
-#[derive(Debug, Default)]
-pub(crate) struct Sections {
+/// The bytes of a message up to its body.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// The ICAP part is at the front.
+    pub(crate) icap: Bytes,
+    pub(crate) list: Encapsulated,
     pub(crate) http_request: Option<HttpHead>,
     pub(crate) http_response: Option<HttpHead>,
-}
-
-impl Sections {
-    /// Cuts the sections by their offsets and holds each to its empty line.
-    fn parse(
-        bytes: &Bytes,
-        list: &Encapsulated,
-        limits: &Limits,
-        leniency: &Leniency,
-    ) -> Result<Self, ParseError> {
-        let mut start = 0usize;
-        let mut section = |length: Option<usize>, kind| {
-            let Some(length) = length else { return Ok(None) };
-            let end = start.saturating_add(length).min(bytes.len());
-            let head = HttpHead::parse(bytes.slice(start..end), kind, limits, leniency)
-                .map_err(|error| error.shifted(start as u64))?;
-            start = end;
-            Ok(Some(head))
-        };
-        let http_request = section(list.req_hdr(), HttpKind::Request)?;
-        let http_response = section(list.res_hdr(), HttpKind::Response)?;
-        Ok(Self { http_request, http_response })
-    }
+    /// The offsets were wrong, and [`Leniency::blank_line_framing`] took them.
+    pub(crate) misframed: bool,
 }
 
 /// Waits for a head and takes it off the buffer when it is whole.
+///
+/// A head that is there as a whole is parsed at once. One that is not is parsed again when it may be: until then
+/// every byte is looked at once, however the head is cut.
 #[derive(Debug)]
 pub(crate) struct HeadReader<H: Head> {
     scan: HeadScan,
+    /// A parse has come to the end of the bytes.
+    waiting: bool,
     /// The first bytes are those of such a message.
     begun: bool,
     /// The start line is all there.
     has_line: bool,
-    /// The parsed ICAP part and its length, while the sections are on their way.
-    parsed: Option<(H::Parsed, usize)>,
+    /// The ICAP part, while the sections are on their way.
+    icap: Option<Icap<H>>,
+}
+
+#[derive(Debug)]
+struct Icap<H: Head> {
+    parts: H::Parts,
+    /// Bytes on the wire; a rewritten part has another length.
+    wire_len: usize,
+    rewritten: Option<Bytes>,
+    /// For a section that its empty line frames.
+    section_scan: HeadScan,
 }
 
 impl<H: Head> HeadReader<H> {
     pub(crate) fn new() -> Self {
-        Self { scan: HeadScan::default(), begun: false, has_line: false, parsed: None }
+        Self {
+            scan: HeadScan::default(),
+            waiting: false,
+            begun: false,
+            has_line: false,
+            icap: None,
+        }
     }
 
-    /// The head and its length on the wire; `None` when more input is needed.
+    /// Takes a head off the front of the buffer and gives it with its length on the wire; `None` when more input
+    /// is needed.
     pub(crate) fn read(
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<(H, usize)>, ParseError> {
-        let (parsed, head_len) = match self.parsed.take() {
-            Some(parsed) => parsed,
+        let leniency = &H::leniency(leniency);
+        let Some(found) = self.find(input, limits, leniency)? else { return Ok(None) };
+        let wire = input.split_to(found.wire_len()).freeze();
+        *self = Self::new();
+        found.cut(wire, limits, leniency).map(Some)
+    }
+
+    /// Copies the head at the start of a message; `None` when it is not all there.
+    pub(crate) fn copy(
+        message: &[u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<(H, usize)>, ParseError> {
+        let leniency = &H::leniency(leniency);
+        let Some(found) = Self::new().find(message, limits, leniency)? else { return Ok(None) };
+        let wire = message.get(..found.wire_len()).unwrap_or_default();
+        found.cut(Bytes::copy_from_slice(wire), limits, leniency).map(Some)
+    }
+
+    /// Waits for the ICAP part and its sections.
+    fn find(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Found<H>>, ParseError> {
+        let mut icap = match self.icap.take() {
+            Some(icap) => icap,
             None => match self.icap_part(input, limits, leniency)? {
-                Some(parsed) => parsed,
+                Some(icap) => icap,
                 None => return Ok(None),
             },
         };
-        let list = H::sections(&parsed);
-        let whole = head_len.saturating_add(list.header_bytes());
-        if input.len() < whole {
-            self.parsed = Some((parsed, head_len));
-            return Ok(None);
+        let sections = input.get(icap.wire_len..).unwrap_or_default();
+        match icap.sections(sections, limits, leniency) {
+            Ok(Some(list)) => Ok(Some(Found { icap, list })),
+            Ok(None) => {
+                self.icap = Some(icap);
+                Ok(None)
+            }
+            Err(error) => Err(error.shifted(icap.wire_len as u64)),
         }
-        *self = Self::new();
-        let head = input.split_to(head_len).freeze();
-        let sections = input.split_to(list.header_bytes()).freeze();
-        let sections = Sections::parse(&sections, &list, limits, leniency)
-            .map_err(|error| error.shifted(head_len as u64))?;
-        Ok(Some((H::assemble(parsed, head, sections), whole)))
     }
 
     fn icap_part(
@@ -112,25 +139,136 @@ impl<H: Head> HeadReader<H> {
         input: &[u8],
         limits: &Limits,
         leniency: &Leniency,
-    ) -> Result<Option<(H::Parsed, usize)>, ParseError> {
-        // Every byte is looked at once, however the head is cut: what was seen before is not searched again.
+    ) -> Result<Option<Icap<H>>, ParseError> {
+        if self.waiting && !self.may_be_whole(input, limits) {
+            return Ok(None);
+        }
+        let window = input.get(..limits.head_bytes).unwrap_or(input);
+        let parsed = if leniency.rewrites_heads() {
+            let (head, wire_len) = rewrite::icap_head(window, leniency);
+            H::parse(&head, limits, leniency).map(|parts| (parts, wire_len, Some(head.into())))
+        } else {
+            H::parse(window, limits, leniency).map(|parts| {
+                let wire_len = H::common(&parts).len;
+                (parts, wire_len, None)
+            })
+        };
+        match parsed {
+            Ok((parts, wire_len, rewritten)) => {
+                let section_scan = HeadScan::default();
+                Ok(Some(Icap { parts, wire_len, rewritten, section_scan }))
+            }
+            Err(stop) => {
+                if !self.waiting {
+                    self.waiting = true;
+                    self.scan = HeadScan::new(leniency.bare_lf_in_head);
+                    // A fault is told when the head has come to its end and not before, so that it does not
+                    // matter how the head is cut.
+                    if !self.may_be_whole(input, limits) {
+                        return Ok(None);
+                    }
+                }
+                match stop {
+                    Stop::Fault(error) => Err(error),
+                    Stop::Incomplete if input.len() > limits.head_bytes => {
+                        Err(ParseError::new(Kind::HeadTooLong, limits.head_bytes))
+                    }
+                    Stop::Incomplete => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Whether parsing again would say more than that the head is not all there.
+    fn may_be_whole(&mut self, input: &[u8], limits: &Limits) -> bool {
         let seen = self.scan.seen();
         let line = input.get(..limits.start_line).unwrap_or(input);
         if !self.begun {
-            match H::starts(line, seen) {
-                Some(false) => return Err(ParseError::new(Kind::NotIcap, 0)),
+            match H::begins(line, seen) {
+                Some(false) => return true,
                 decided => self.begun = decided.is_some(),
             }
         }
         if !self.has_line {
             self.has_line = memchr::memchr(b'\n', line.get(seen..).unwrap_or_default()).is_some();
             if !self.has_line && input.len() > limits.start_line {
-                return Err(ParseError::new(Kind::StartLineTooLong, limits.start_line));
+                return true;
             }
         }
-        let found = self.scan.find_end_within(input, limits.head_bytes, Kind::HeadTooLong)?;
-        let Some(end) = found else { return Ok(None) };
-        let parsed = H::parse(input.get(..end).unwrap_or_default(), limits, leniency)?;
-        Ok(Some((parsed, end)))
+        !matches!(self.scan.find_end_within(input, limits.head_bytes, Kind::HeadTooLong), Ok(None))
+    }
+}
+
+impl<H: Head> Icap<H> {
+    fn declared(&self) -> Encapsulated {
+        H::common(&self.parts).encapsulated.unwrap_or(Encapsulated::NONE)
+    }
+
+    /// The sections with their lengths once they are all there. Their offsets say how long they are; with the
+    /// switch for it the empty line does.
+    fn sections(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Encapsulated>, ParseError> {
+        let mut list = self.declared();
+        if leniency.blank_line_framing && list.header_bytes() > 0 {
+            let (limit, too_long) = (limits.encapsulated_bytes, Kind::EncapsulatedTooLong);
+            match self.section_scan.find_end_within(bytes, limit, too_long)? {
+                Some(end) => list = list.with_section(end),
+                None => return Ok(None),
+            }
+        }
+        Ok((list.header_bytes() <= bytes.len()).then_some(list))
+    }
+}
+
+/// A head that is all there: its ICAP part and the lengths of its sections.
+struct Found<H: Head> {
+    icap: Icap<H>,
+    list: Encapsulated,
+}
+
+impl<H: Head> Found<H> {
+    fn wire_len(&self) -> usize {
+        self.icap.wire_len.saturating_add(self.list.header_bytes())
+    }
+
+    /// Cuts the sections out of the bytes of the message and holds each to its empty line.
+    fn cut(
+        self,
+        wire: Bytes,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<(H, usize), ParseError> {
+        let Self { icap, list } = self;
+        let wire_len = wire.len();
+        let mut message = Message {
+            misframed: list != icap.declared(),
+            icap: Bytes::new(),
+            list,
+            http_request: None,
+            http_response: None,
+        };
+        let mut start = icap.wire_len;
+        for (length, kind, slot) in [
+            (list.req_hdr(), HttpKind::Request, &mut message.http_request),
+            (list.res_hdr(), HttpKind::Response, &mut message.http_response),
+        ] {
+            let Some(length) = length else { continue };
+            let end = start.saturating_add(length).min(wire_len);
+            let mut block = wire.slice(start..end);
+            if leniency.unterminated_sections && end == wire_len && !list.has_body() {
+                block = rewrite::terminated(block);
+                message.list = list.extended(block.len().saturating_sub(length));
+            }
+            let head = HttpHead::parse(block, kind, limits, leniency)
+                .map_err(|error| error.shifted(start as u64))?;
+            *slot = Some(head);
+            start = end;
+        }
+        message.icap = icap.rewritten.unwrap_or(wire);
+        Ok((H::assemble(icap.parts, message), wire_len))
     }
 }

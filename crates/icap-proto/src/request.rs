@@ -1,20 +1,19 @@
 //! Request heads.
 
-use core::ops::Range;
-
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::allow::Allow;
 use crate::encapsulated::{Encapsulated, Entity};
-use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
+use crate::error::{Misuse, ParseError};
 use crate::headers::{Headers, InvalidHeader};
 use crate::http_head::HttpHead;
-use crate::known::{Known, WRITTEN_BY_ENCODER, stands_once};
+use crate::known::{WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
-use crate::reader::{Head, HeadReader, Sections};
-use crate::uri::{ServiceUri, UriParts};
-use crate::wire::head::{self, Cursor, Fields};
-use crate::wire::{class, encode};
+use crate::reader::{Head, HeadReader, Message};
+use crate::uri::ServiceUri;
+use crate::wire::cursor::Stop;
+use crate::wire::head::{Common, RequestParts};
+use crate::wire::{encode, start_line};
 use crate::{Leniency, Limits};
 
 /// Everything of a request in front of its body: ICAP head and encapsulated HTTP heads.
@@ -80,7 +79,7 @@ impl RequestHead {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<(Self, usize)>, ParseError> {
-        HeadReader::new().read(&mut BytesMut::from(message), limits, leniency)
+        HeadReader::copy(message, limits, leniency)
     }
 
     fn new(method: Method, uri: ServiceUri) -> Self {
@@ -315,91 +314,39 @@ impl RequestBuilder {
     }
 }
 
-/// The ICAP part of a request, as ranges of its block.
-#[derive(Debug)]
-pub(crate) struct Parsed {
-    method: Method,
-    uri: (UriParts, Range<usize>),
-    fields: Range<usize>,
-    allow: Allow,
-    preview: Option<u64>,
-    close: bool,
-    trailer: bool,
-    encapsulated: Encapsulated,
-}
-
 impl Head for RequestHead {
-    type Parsed = Parsed;
+    type Parts = RequestParts;
 
-    fn parse(block: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Parsed, ParseError> {
-        let mut cursor = Cursor::new(block);
-        let line = head::request_line(&mut cursor, limits, leniency)?;
-        let bytes = |range: Range<usize>| block.get(range).unwrap_or_default();
-        let method = Method::from_bytes(bytes(line.method))
-            .ok_or_else(|| ParseError::new(Kind::Method, 0))?;
-        let uri = UriParts::parse(bytes(line.uri.clone()))
-            .map_err(|error| error.shifted(line.uri.start as u64))?;
-        let fields_start = cursor.at();
-        let mut fields = Fields::new(cursor, limits, leniency);
-        let known = Known::collect(&mut fields, limits, leniency)?;
-        let fields_end = fields.cursor.at().saturating_sub(2);
-        // Only now: a request that is no ICAP at all is malformed, whatever version it claims.
-        if let Some(at) = line.other_version {
-            return Err(ParseError::new(Kind::UnsupportedVersion, at));
-        }
-        let end = block.len();
-        if known.host.is_none() && !leniency.missing_host {
-            return Err(ParseError::new(Kind::MissingHost, end));
-        }
-        if known.trailer && !known.allow.trailers && !leniency.unannounced_trailer {
-            return Err(ParseError::new(Kind::UnannouncedTrailer, end));
-        }
-        match &known.encapsulated {
-            None if matches!(method, Method::Reqmod | Method::Respmod) => {
-                return Err(ParseError::new(Kind::MissingEncapsulated, end));
-            }
-            Some(list) if !list.fits_request(&method) => {
-                return Err(ParseError::new(Kind::EntityList, end));
-            }
-            _ => {}
-        }
-        Ok(Parsed {
-            method,
-            uri: (uri, line.uri),
-            fields: fields_start..fields_end,
-            allow: known.allow,
-            preview: known.preview.transpose()?,
-            close: known.close,
-            trailer: known.trailer,
-            encapsulated: known.encapsulated.unwrap_or(Encapsulated::NONE),
-        })
+    fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<RequestParts, Stop> {
+        RequestParts::parse(bytes, limits, leniency)
     }
 
-    fn sections(parsed: &Parsed) -> Encapsulated {
-        parsed.encapsulated
+    fn begins(bytes: &[u8], seen: usize) -> Option<bool> {
+        start_line::begins_request(bytes, seen)
     }
 
-    fn assemble(parsed: Parsed, head: Bytes, sections: Sections) -> Self {
-        let (uri, range) = parsed.uri;
+    fn leniency(leniency: &Leniency) -> Leniency {
+        leniency.of_requests()
+    }
+
+    fn common(parts: &RequestParts) -> &Common {
+        &parts.common
+    }
+
+    fn assemble(parts: RequestParts, message: Message) -> Self {
+        let RequestParts { method, uri, uri_parts, common } = parts;
         Self {
-            method: parsed.method,
-            uri: ServiceUri::from_parts(uri, head.slice(range)),
-            headers: Headers::from_lines(head.slice(parsed.fields)),
-            allow: parsed.allow,
-            preview: parsed.preview,
-            close: parsed.close,
-            trailer: parsed.trailer,
-            encapsulated: parsed.encapsulated,
-            http_request: sections.http_request,
-            http_response: sections.http_response,
+            method,
+            uri: ServiceUri::from_parts(uri_parts, message.icap.slice(uri)),
+            headers: Headers::within(message.icap, common.fields),
+            allow: common.allow,
+            preview: common.preview,
+            close: common.close,
+            trailer: common.trailer,
+            encapsulated: message.list,
+            http_request: message.http_request,
+            http_response: message.http_response,
         }
-    }
-
-    fn starts(bytes: &[u8], seen: usize) -> Option<bool> {
-        let fresh = bytes.get(seen..).unwrap_or_default();
-        let more = class::token_len(fresh);
-        let method = seen.saturating_add(more);
-        fresh.get(more).map(|&next| next == b' ' && method > 0)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Response heads.
 
-use core::ops::Range;
-
 use bytes::{Bytes, BytesMut};
 
 use crate::allow::Allow;
@@ -10,13 +8,14 @@ use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
 use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::http_head::HttpHead;
 use crate::istag::IsTag;
-use crate::known::{Known, WRITTEN_BY_ENCODER, stands_once};
+use crate::known::{WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
-use crate::reader::{Head, HeadReader, Sections};
+use crate::reader::{Head, HeadReader, Message};
 use crate::request::{encode_allow, encode_encapsulated};
 use crate::status::StatusCode;
-use crate::wire::encode;
-use crate::wire::head::{self, Cursor, Fields};
+use crate::wire::cursor::Stop;
+use crate::wire::head::{Answer, Common, ResponseParts};
+use crate::wire::{encode, start_line};
 use crate::{Leniency, Limits};
 
 /// Everything of a response in front of its body: ICAP head and encapsulated HTTP head.
@@ -79,7 +78,7 @@ impl ResponseHead {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<(Self, usize)>, ParseError> {
-        HeadReader::new().read(&mut BytesMut::from(message), limits, leniency)
+        HeadReader::copy(message, limits, leniency)
     }
 
     /// The status.
@@ -201,28 +200,14 @@ impl ResponseHead {
 
     /// Holds a success answer to the rules that need the method of its request.
     pub(crate) fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), Kind> {
-        let status = self.status;
-        if status.is_success() && !leniency.missing_istag && self.headers.get("ISTag").is_none() {
-            return Err(Kind::MissingIsTag);
+        Answer {
+            status: self.status,
+            istag: self.headers.get("ISTag").is_some(),
+            opt_body_type: self.headers.get("Opt-body-type").is_some(),
+            unannounced_trailer: self.unannounced_trailer(),
+            encapsulated: self.encapsulated,
         }
-        if self.unannounced_trailer() && !leniency.unannounced_trailer {
-            return Err(Kind::UnannouncedTrailer);
-        }
-        if self.encapsulated.is_none() && status == StatusCode::OK {
-            let tolerated = *method == Method::Options
-                && leniency.options_without_encapsulated
-                && self.headers.get("Opt-body-type").is_none();
-            if !tolerated {
-                return Err(Kind::MissingEncapsulated);
-            }
-        }
-        let created = status == StatusCode::CREATED && !leniency.created_as_ok;
-        let fits = self.parts().fits_response(method, status);
-        if fits && (!created || self.parts() == Encapsulated::NONE) {
-            Ok(())
-        } else {
-            Err(Kind::EntityList)
-        }
+        .check(method, leniency)
     }
 }
 
@@ -337,65 +322,38 @@ impl ResponseBuilder {
     }
 }
 
-/// The ICAP part of a response, as ranges of its block.
-#[derive(Debug)]
-pub(crate) struct Parsed {
-    status: StatusCode,
-    reason: Range<usize>,
-    fields: Range<usize>,
-    allow: Allow,
-    preview: Option<u64>,
-    close: bool,
-    trailer: bool,
-    encapsulated: Option<Encapsulated>,
-}
-
 impl Head for ResponseHead {
-    type Parsed = Parsed;
+    type Parts = ResponseParts;
 
-    fn parse(block: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Parsed, ParseError> {
-        let mut cursor = Cursor::new(block);
-        let line = head::status_line(&mut cursor, limits, leniency)?;
-        let status =
-            StatusCode::new(line.status).ok_or_else(|| ParseError::new(Kind::Status, 9))?;
-        let fields_start = cursor.at();
-        let mut fields = Fields::new(cursor, limits, leniency);
-        let known = Known::collect(&mut fields, limits, leniency)?;
-        let fields_end = fields.cursor.at().saturating_sub(2);
-        Ok(Parsed {
-            status,
-            reason: line.reason,
-            fields: fields_start..fields_end,
-            allow: known.allow,
-            preview: known.preview.and_then(Result::ok),
-            close: known.close,
-            trailer: known.trailer,
-            encapsulated: known.encapsulated,
-        })
+    fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<ResponseParts, Stop> {
+        ResponseParts::parse(bytes, limits, leniency)
     }
 
-    fn sections(parsed: &Parsed) -> Encapsulated {
-        parsed.encapsulated.unwrap_or(Encapsulated::NONE)
+    fn begins(bytes: &[u8], _seen: usize) -> Option<bool> {
+        start_line::begins_response(bytes)
     }
 
-    fn assemble(parsed: Parsed, head: Bytes, sections: Sections) -> Self {
+    fn leniency(leniency: &Leniency) -> Leniency {
+        leniency.of_responses()
+    }
+
+    fn common(parts: &ResponseParts) -> &Common {
+        &parts.common
+    }
+
+    fn assemble(parts: ResponseParts, message: Message) -> Self {
+        let ResponseParts { status, reason, common } = parts;
         Self {
-            status: parsed.status,
-            reason: head.slice(parsed.reason),
-            headers: Headers::from_lines(head.slice(parsed.fields)),
-            allow: parsed.allow,
-            preview: parsed.preview,
-            close: parsed.close,
-            trailer: parsed.trailer,
-            encapsulated: parsed.encapsulated,
-            http_request: sections.http_request,
-            http_response: sections.http_response,
+            status,
+            reason: message.icap.slice(reason),
+            headers: Headers::within(message.icap, common.fields),
+            allow: common.allow,
+            preview: common.preview,
+            close: common.close || message.misframed,
+            trailer: common.trailer,
+            encapsulated: common.encapsulated.map(|_| message.list),
+            http_request: message.http_request,
+            http_response: message.http_response,
         }
-    }
-
-    fn starts(bytes: &[u8], _seen: usize) -> Option<bool> {
-        const NAME: &[u8] = b"ICAP/";
-        let same = bytes.iter().zip(NAME).all(|(byte, expected)| byte == expected);
-        (!same || bytes.len() >= NAME.len()).then_some(same)
     }
 }

@@ -126,37 +126,35 @@ pub(crate) struct UriParts {
 impl UriParts {
     pub(crate) fn parse(raw: &[u8]) -> Result<Self, ParseError> {
         let fail = |at: usize| ParseError::new(ParseErrorKind::Uri, at);
-        let scheme_end = memchr::memchr(b':', raw).ok_or_else(|| fail(0))?;
-        let scheme = raw.get(..scheme_end).unwrap_or_default();
-        let secure = scheme.eq_ignore_ascii_case(b"icaps");
-        if !secure && !scheme.eq_ignore_ascii_case(b"icap") {
+        let (name, rest) = raw.split_at_checked(b"icap".len()).ok_or_else(|| fail(0))?;
+        let secure = matches!(rest, [b's' | b'S', ..]);
+        let scheme_end = name.len().saturating_add(usize::from(secure));
+        let after_scheme = raw.get(scheme_end..).unwrap_or_default();
+        if !name.eq_ignore_ascii_case(b"icap") || after_scheme.first() != Some(&b':') {
             return Err(fail(0));
         }
-        let after_scheme = raw.get(scheme_end..).unwrap_or_default();
-        let Some(after_slashes) = after_scheme.strip_prefix(b"://") else {
-            return Err(fail(scheme_end));
-        };
-        let authority_start = scheme_end.saturating_add(3);
+        let after_slashes = after_scheme.strip_prefix(b"://").ok_or_else(|| fail(scheme_end))?;
+        let authority_start = scheme_end.saturating_add(b"://".len());
         let authority_len = after_slashes
             .iter()
             .position(|b| matches!(b, b'/' | b'?'))
             .unwrap_or(after_slashes.len());
+        let (authority, tail) = after_slashes.split_at_checked(authority_len).unwrap_or_default();
         let authority_end = authority_start.saturating_add(authority_len);
-        let authority = raw.get(authority_start..authority_end).unwrap_or_default();
 
-        let at_sign = memchr::memrchr(b'@', authority);
-        if let Some(at) = at_sign {
-            let userinfo = authority.get(..at).unwrap_or_default();
-            well_formed(userinfo, b":").map_err(|bad| fail(authority_start.saturating_add(bad)))?;
+        let mut host_start = authority_start;
+        let mut host_port = authority;
+        if let Some(at) = authority.iter().rposition(|&b| b == b'@') {
+            let (userinfo, host) = authority.split_at_checked(at).unwrap_or_default();
+            class::userinfo(userinfo).map_err(|bad| fail(authority_start.saturating_add(bad)))?;
+            host_start = authority_start.saturating_add(at).saturating_add(1);
+            host_port = host.get(1..).unwrap_or_default();
         }
-        let host_at = at_sign.map_or(0, |at| at.saturating_add(1));
-        let host_port = authority.get(host_at..).unwrap_or_default();
-        let host_start = authority_start.saturating_add(host_at);
         let (host_len, port) = host_and_port(host_port).ok_or_else(|| fail(host_start))?;
 
-        let tail = raw.get(authority_end..).unwrap_or_default();
-        well_formed(tail, b"/?:@").map_err(|bad| fail(authority_end.saturating_add(bad)))?;
-        let query = memchr::memchr(b'?', tail).map(|mark| authority_end.saturating_add(mark));
+        class::path_and_query(tail).map_err(|bad| fail(authority_end.saturating_add(bad)))?;
+        let mark = tail.iter().position(|&b| b == b'?');
+        let query = mark.map(|mark| authority_end.saturating_add(mark));
         let host = host_start..host_start.saturating_add(host_len);
         Ok(Self { secure, host, port, authority_end, query })
     }
@@ -234,9 +232,9 @@ fn host_and_port(authority: &[u8]) -> Option<(usize, Option<u16>)> {
         Ipv6Addr::from_str(address).ok()?;
         close.checked_add(1)?
     } else {
-        let len = memchr::memchr(b':', authority).unwrap_or(authority.len());
+        let len = authority.iter().position(|&b| b == b':').unwrap_or(authority.len());
         let host = authority.get(..len)?;
-        if host.is_empty() || well_formed(host, b"").is_err() || !plausible_ipv4(host) {
+        if host.is_empty() || class::host(host).is_err() || !plausible_ipv4(host) {
             return None;
         }
         len
@@ -252,25 +250,4 @@ fn host_and_port(authority: &[u8]) -> Option<(usize, Option<u16>)> {
 fn plausible_ipv4(host: &[u8]) -> bool {
     !host.iter().all(|b| b.is_ascii_digit() || *b == b'.')
         || core::str::from_utf8(host).is_ok_and(|text| Ipv4Addr::from_str(text).is_ok())
-}
-
-/// unreserved, pct-encoded, sub-delims (RFC 3986 section 2) and the bytes in `extra`; else the place of the
-/// first other byte.
-fn well_formed(bytes: &[u8], extra: &[u8]) -> Result<(), usize> {
-    let mut at = 0usize;
-    while let Some(&byte) = bytes.get(at) {
-        let step = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => 1,
-            b'-' | b'.' | b'_' | b'~' => 1,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => 1,
-            b'%' => match bytes.get(at.saturating_add(1)..at.saturating_add(3)) {
-                Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => 3,
-                _ => return Err(at),
-            },
-            _ if extra.contains(&byte) => 1,
-            _ => return Err(at),
-        };
-        at = at.saturating_add(step);
-    }
-    Ok(())
 }

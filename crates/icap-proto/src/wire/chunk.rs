@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::headers::Headers;
 use crate::wire::class;
-use crate::wire::head::Cursor;
+use crate::wire::cursor::Cursor;
 use crate::wire::scan::HeadScan;
 use crate::{Leniency, Limits};
 
@@ -320,13 +320,16 @@ fn parse_extensions(
     cursor.skip(digits);
     let mut last_chunk = LastChunk::default();
     loop {
-        skip_blanks(&mut cursor);
+        cursor.skip_blanks();
         // Blanks behind the last extension come from real peers (Squid bug 4492).
         if cursor.rest().is_empty() {
             return Ok(last_chunk);
         }
-        cursor.expect(b";", Kind::ChunkExtension)?;
-        skip_blanks(&mut cursor);
+        if cursor.peek() != Some(b';') {
+            return Err(cursor.error(Kind::ChunkExtension));
+        }
+        cursor.skip(1);
+        cursor.skip_blanks();
         let (at, rest) = (cursor.at(), cursor.rest());
         let name = rest.get(..class::token_len(rest)).unwrap_or_default();
         if name.is_empty() {
@@ -350,22 +353,16 @@ fn parse_extensions(
     }
 }
 
-fn skip_blanks(cursor: &mut Cursor<'_>) {
-    while matches!(cursor.peek(), Some(b' ' | b'\t')) {
-        cursor.skip(1);
-    }
-}
-
 /// `[ BWS "=" BWS ( token / quoted-string ) ]`; the blanks are given back when no `=` follows them.
 fn extension_value<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, ParseError> {
     let before = cursor.clone();
-    skip_blanks(cursor);
+    cursor.skip_blanks();
     if cursor.peek() != Some(b'=') {
         *cursor = before;
         return Ok(None);
     }
     cursor.skip(1);
-    skip_blanks(cursor);
+    cursor.skip_blanks();
     let rest = cursor.rest();
     let len = if cursor.peek() == Some(b'"') {
         quoted_string_len(rest).ok_or_else(|| cursor.error(Kind::ChunkExtension))?

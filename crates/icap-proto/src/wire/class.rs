@@ -6,6 +6,12 @@ const TOKEN: u8 = 1;
 const VALUE: u8 = 2;
 /// Visible ASCII and obs-text: what an HTTP request target is made of in practice.
 const TARGET: u8 = 4;
+/// unreserved and sub-delims of RFC 3986: what a host name in a URI is made of, but for percent-encoded bytes.
+const HOST: u8 = 8;
+/// HOST and `:`.
+const USERINFO: u8 = 16;
+/// HOST, `:`, `@`, `/` and `?`.
+const PATH_QUERY: u8 = 32;
 
 const TABLE: [u8; 256] = {
     let mut table = [0u8; 256];
@@ -24,6 +30,21 @@ const TABLE: [u8; 256] = {
         }
         if b > 0x20 && b != 0x7f {
             class |= TARGET;
+        }
+        if b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_' | b'~')
+            || matches!(
+                b,
+                b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            )
+        {
+            class |= HOST | USERINFO | PATH_QUERY;
+        }
+        if b == b':' {
+            class |= USERINFO | PATH_QUERY;
+        }
+        if matches!(b, b'@' | b'/' | b'?') {
+            class |= PATH_QUERY;
         }
         #[allow(clippy::indexing_slicing, reason = "evaluated at compile time, byte is below 256")]
         {
@@ -47,6 +68,37 @@ pub(crate) fn token_len(bytes: &[u8]) -> usize {
 /// How many bytes at the start may stand in a request target.
 pub(crate) fn target_len(bytes: &[u8]) -> usize {
     run(bytes, TARGET)
+}
+
+/// Where the first byte stands that may not be in a host name (RFC 3986 section 3.2.2).
+pub(crate) fn host(bytes: &[u8]) -> Result<(), usize> {
+    percent_encoded(bytes, HOST)
+}
+
+/// Where the first byte stands that may not be in user information (RFC 3986 section 3.2.1).
+pub(crate) fn userinfo(bytes: &[u8]) -> Result<(), usize> {
+    percent_encoded(bytes, USERINFO)
+}
+
+/// Where the first byte stands that may not be in a path with its query (RFC 3986 sections 3.3 and 3.4).
+pub(crate) fn path_and_query(bytes: &[u8]) -> Result<(), usize> {
+    percent_encoded(bytes, PATH_QUERY)
+}
+
+/// Bytes of the class and `%` with two hexadecimal digits; else the place of the first other byte.
+fn percent_encoded(bytes: &[u8], class: u8) -> Result<(), usize> {
+    let mut at = 0usize;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        at = at.saturating_add(run(rest, class));
+        match bytes.get(at..).unwrap_or_default() {
+            [] => return Ok(()),
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                at = at.saturating_add(3);
+            }
+            _ => return Err(at),
+        }
+    }
 }
 
 fn run(bytes: &[u8], class: u8) -> usize {

@@ -1,346 +1,440 @@
-//! Start lines and field lines of a complete block, in one pass, with the byte offset of what is wrong.
+//! Heads, read where they lie: no copy, no allocation.
+//!
+//! [`Request`] and [`Response`] are the ICAP part of a message, [`HttpBlock`] is one of the header sections behind
+//! it. They are for tools that look at messages; a dialogue is read by
+//! [`client::Connection`](crate::client::Connection) and [`server::Connection`](crate::server::Connection), which
+//! keep what they read as [`RequestHead`](crate::RequestHead) and [`ResponseHead`](crate::ResponseHead).
 
 use core::ops::Range;
 
+use crate::allow::Allow;
+use crate::encapsulated::Encapsulated;
 use crate::error::{ParseError, ParseErrorKind as Kind};
-use crate::wire::class;
+use crate::headers::{Field, Lines};
+use crate::known::Known;
+use crate::method::Method;
+use crate::status::StatusCode;
+use crate::uri::UriParts;
+use crate::wire::cursor::{Cursor, Stop};
+use crate::wire::fields;
+use crate::wire::start_line::{self, HttpKind};
 use crate::{Leniency, Limits};
 
-/// A position in a block that only moves forward.
-#[derive(Debug, Clone)]
-pub(crate) struct Cursor<'a> {
-    block: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    pub(crate) const fn new(block: &'a [u8]) -> Self {
-        Self { block, at: 0 }
-    }
-
-    pub(crate) const fn at(&self) -> usize {
-        self.at
-    }
-
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        self.block.get(self.at..).unwrap_or_default()
-    }
-
-    pub(crate) fn peek(&self) -> Option<u8> {
-        self.block.get(self.at).copied()
-    }
-
-    pub(crate) const fn skip(&mut self, bytes: usize) {
-        self.at = self.at.saturating_add(bytes);
-    }
-
-    pub(crate) const fn error(&self, kind: Kind) -> ParseError {
-        ParseError::new(kind, self.at)
-    }
-
-    /// Moves over `expected`, or fails with `kind` where it differs.
-    pub(crate) fn expect(&mut self, expected: &[u8], kind: Kind) -> Result<(), ParseError> {
-        for &byte in expected {
-            if self.peek() != Some(byte) {
-                return Err(self.error(kind));
-            }
-            self.skip(1);
-        }
-        Ok(())
-    }
-
-    /// Moves over as many bytes as `len` counts and gives their range.
-    fn take(&mut self, len: fn(&[u8]) -> usize) -> Range<usize> {
-        let start = self.at;
-        self.skip(len(self.rest()));
-        start..self.at
-    }
-
-    fn bytes(&self, range: Range<usize>) -> &'a [u8] {
-        self.block.get(range).unwrap_or_default()
-    }
-
-    /// One space, or with the switch a run of them.
-    fn space(&mut self, leniency: &Leniency) -> Result<(), ParseError> {
-        self.expect(b" ", Kind::StartLine)?;
-        if leniency.spaces_in_start_line {
-            while self.peek() == Some(b' ') {
-                self.skip(1);
-            }
-        }
-        Ok(())
-    }
-
-    /// CRLF, telling a lone CR and a lone LF from other bytes.
-    fn line_end(&mut self, otherwise: Kind) -> Result<(), ParseError> {
-        match self.peek() {
-            Some(b'\n') => return Err(self.error(Kind::BareLf)),
-            Some(b'\r') => {}
-            // The section was cut off by its offset inside a line.
-            None => return Err(self.error(Kind::SectionEnd)),
-            _ => return Err(self.error(otherwise)),
-        }
-        self.skip(1);
-        self.expect(b"\n", Kind::BareCr)
-    }
-
-    fn digits<const N: usize>(&mut self) -> Option<u16> {
-        let range = self.at..self.at.saturating_add(N);
-        let number = class::decimal(self.block.get(range)?)?;
-        self.skip(N);
-        u16::try_from(number).ok()
-    }
-}
-
-/// The parts of an ICAP request line.
-#[derive(Debug)]
-pub(crate) struct RequestLine {
-    pub(crate) method: Range<usize>,
-    pub(crate) uri: Range<usize>,
-    /// Where the version stands when it is well formed but not 1.0.
-    pub(crate) other_version: Option<usize>,
-}
-
-/// `Method SP URI SP ICAP/1.0 CRLF` (RFC 3507 appendix A).
-pub(crate) fn request_line(
-    cursor: &mut Cursor<'_>,
-    limits: &Limits,
-    leniency: &Leniency,
-) -> Result<RequestLine, ParseError> {
-    let method = cursor.take(class::token_len);
-    if method.is_empty() {
-        return Err(cursor.error(Kind::Method));
-    }
-    cursor.space(leniency)?;
-    let uri = cursor.take(class::target_len);
-    if uri.end > limits.start_line {
-        return Err(cursor.error(Kind::StartLineTooLong));
-    }
-    if uri.is_empty() {
-        return Err(cursor.error(Kind::StartLine));
-    }
-    cursor.space(leniency)?;
-    let other_version = version(cursor)?;
-    cursor.line_end(Kind::Version)?;
-    start_line_fits(cursor, limits)?;
-    Ok(RequestLine { method, uri, other_version })
-}
-
-/// The parts of an ICAP status line.
-#[derive(Debug)]
-pub(crate) struct StatusLine {
-    pub(crate) status: u16,
-    pub(crate) reason: Range<usize>,
-}
-
-/// `ICAP/1.0 SP 3DIGIT SP reason CRLF` (RFC 3507 appendix A).
-pub(crate) fn status_line(
-    cursor: &mut Cursor<'_>,
-    limits: &Limits,
-    leniency: &Leniency,
-) -> Result<StatusLine, ParseError> {
-    if let Some(at) = version(cursor)? {
-        return Err(ParseError::new(Kind::UnsupportedVersion, at));
-    }
-    cursor.space(leniency)?;
-    let line = status_and_reason(cursor, leniency.missing_reason)?;
-    start_line_fits(cursor, limits)?;
-    Ok(line)
-}
-
-fn start_line_fits(cursor: &Cursor<'_>, limits: &Limits) -> Result<(), ParseError> {
-    if cursor.at() > limits.start_line { Err(cursor.error(Kind::StartLineTooLong)) } else { Ok(()) }
-}
-
-/// `3DIGIT SP reason CRLF`, shared by ICAP and HTTP.
-fn status_and_reason(
-    cursor: &mut Cursor<'_>,
-    missing_reason: bool,
-) -> Result<StatusLine, ParseError> {
-    let status = cursor.digits::<3>().ok_or_else(|| cursor.error(Kind::Status))?;
-    if cursor.peek() != Some(b' ') {
-        if !(missing_reason && cursor.peek() == Some(b'\r')) {
-            return Err(cursor.error(Kind::Status));
-        }
-        cursor.line_end(Kind::Reason)?;
-        return Ok(StatusLine { status, reason: 0..0 });
-    }
-    cursor.skip(1);
-    let reason = cursor.take(class::value_len);
-    cursor.line_end(Kind::Reason)?;
-    Ok(StatusLine { status, reason })
-}
-
-/// `ICAP/DIGIT.DIGIT`; gives the place of the digits when they are not 1.0.
-fn version(cursor: &mut Cursor<'_>) -> Result<Option<usize>, ParseError> {
-    cursor.expect(b"ICAP/", Kind::Version)?;
-    let at = cursor.at();
-    let [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9', ..] = cursor.rest() else {
-        return Err(cursor.error(Kind::Version));
-    };
-    cursor.skip(3);
-    Ok((*major != b'1' || *minor != b'0').then_some(at))
-}
-
-/// Whether an encapsulated head belongs to a request or a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HttpKind {
-    Request,
-    Response,
-}
-
-/// Checks a complete encapsulated head: HTTP start line, fields, and an empty line at its very end and nowhere
-/// before. Gives the length of the start line with its CRLF.
-pub(crate) fn http_head(
-    block: &[u8],
-    kind: HttpKind,
-    limits: &Limits,
-    leniency: &Leniency,
-) -> Result<usize, ParseError> {
-    let mut cursor = Cursor::new(block);
-    http_start_line(&mut cursor, kind, limits)?;
-    let start_line = cursor.at();
-    let mut fields = Fields::new(cursor, limits, leniency);
-    while fields.next()?.is_some() {}
-    if fields.cursor.at() == block.len() {
-        Ok(start_line)
-    } else {
-        Err(fields.cursor.error(Kind::SectionEnd))
-    }
-}
-
-fn http_start_line(
-    cursor: &mut Cursor<'_>,
-    kind: HttpKind,
-    limits: &Limits,
-) -> Result<(), ParseError> {
-    match kind {
-        HttpKind::Request => {
-            if cursor.take(class::token_len).is_empty() {
-                return Err(cursor.error(Kind::HttpStartLine));
-            }
-            cursor.expect(b" ", Kind::HttpStartLine)?;
-            if cursor.take(class::target_len).is_empty() {
-                return Err(cursor.error(Kind::HttpStartLine));
-            }
-            cursor.expect(b" ", Kind::HttpStartLine)?;
-            http_version(cursor)?;
-            cursor.line_end(Kind::HttpStartLine)?;
-        }
-        HttpKind::Response => {
-            http_version(cursor)?;
-            cursor.expect(b" ", Kind::HttpStartLine)?;
-            // Origins leave the reason and its blank out often enough; nothing is framed by it.
-            status_and_reason(cursor, true)?;
-        }
-    }
-    start_line_fits(cursor, limits)
-}
-
-fn http_version(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
-    cursor.expect(b"HTTP/", Kind::HttpStartLine)?;
-    let [b'0'..=b'9', b'.', b'0'..=b'9', ..] = cursor.rest() else {
-        return Err(cursor.error(Kind::HttpStartLine));
-    };
-    cursor.skip(3);
-    Ok(())
-}
-
-/// One field line, as ranges of the block.
-#[derive(Debug)]
-pub(crate) struct FieldLine {
-    pub(crate) name: Range<usize>,
-    /// Without the blanks around it; a folded value keeps its line ends.
-    pub(crate) value: Range<usize>,
-    pub(crate) folded: bool,
-}
-
-/// Reads field lines up to the empty line (RFC 9112 section 5):
+/// The ICAP part of a request, borrowed from its bytes.
 ///
-/// ```text
-/// field-line = field-name ":" OWS field-value OWS CRLF
-/// obs-fold   = OWS CRLF 1*( SP / HTAB )
 /// ```
-#[derive(Debug)]
-pub(crate) struct Fields<'a> {
-    pub(crate) cursor: Cursor<'a>,
-    limits: &'a Limits,
-    folded_values: bool,
-    count: usize,
+/// use icap_proto::wire::head::Request;
+/// use icap_proto::{Leniency, Limits, Method};
+///
+/// let bytes = b"OPTIONS icap://h/s ICAP/1.0\r\nHost: h\r\nAllow: 204\r\n\r\n";
+/// let (limits, leniency) = (Limits::default(), Leniency::strict());
+/// let head = Request::parse(bytes, &limits, &leniency)?.expect("it is whole");
+/// assert_eq!((head.method(), head.uri()), (&Method::Options, "icap://h/s"));
+/// assert_eq!(head.fields().map(|field| field.name).collect::<Vec<_>>(), ["Host", "Allow"]);
+/// assert!(Request::parse(&bytes[..40], &limits, &leniency)?.is_none());
+/// # Ok::<(), icap_proto::ParseError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    bytes: &'a [u8],
+    parts: RequestParts,
 }
 
-impl<'a> Fields<'a> {
-    pub(crate) const fn new(cursor: Cursor<'a>, limits: &'a Limits, leniency: &Leniency) -> Self {
-        Self { cursor, limits, folded_values: leniency.folded_values, count: 0 }
+impl<'a> Request<'a> {
+    /// Parses the ICAP part of a request at the start of `bytes`; `None` when it is not all there. Bytes behind it
+    /// are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar, the rules of `Encapsulated`, or a limit.
+    pub fn parse(
+        bytes: &'a [u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Self>, ParseError> {
+        let parts = whole(bytes, limits, |head| RequestParts::parse(head, limits, leniency))?;
+        Ok(parts.map(|parts| Self { bytes, parts }))
     }
 
-    /// The next field line; `None` behind the empty line.
-    pub(crate) fn next(&mut self) -> Result<Option<FieldLine>, ParseError> {
-        let line_start = self.cursor.at();
-        let name = self.cursor.take(class::token_len);
-        if self.cursor.peek() != Some(b':') || name.is_empty() {
-            return self.not_a_field(&name);
-        }
-        self.count = self.count.saturating_add(1);
-        if self.count > self.limits.fields {
-            return Err(ParseError::new(Kind::TooManyFields, line_start));
-        }
-        self.cursor.skip(1);
-        while matches!(self.cursor.peek(), Some(b' ' | b'\t')) {
-            self.cursor.skip(1);
-        }
-        let start = self.cursor.at();
-        let mut folded = false;
-        let end = loop {
-            let end = self.cursor.take(class::value_len).end;
-            self.cursor.line_end(Kind::FieldValue)?;
-            if !matches!(self.cursor.peek(), Some(b' ' | b'\t')) {
-                break end;
-            }
-            if !self.folded_values {
-                return Err(self.cursor.error(Kind::Fold));
-            }
-            folded = true;
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The URI as it stands in the request line; it has been checked.
+    #[must_use]
+    pub fn uri(&self) -> &'a str {
+        text(self.bytes, &self.parts.uri)
+    }
+
+    /// The fields in wire order.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        Lines::new(self.bytes.get(self.parts.common.fields.clone()).unwrap_or_default())
+    }
+
+    /// `Encapsulated`, `None` when the field is absent.
+    #[must_use]
+    pub const fn encapsulated(&self) -> Option<&Encapsulated> {
+        self.parts.common.encapsulated.as_ref()
+    }
+
+    /// `Allow`.
+    #[must_use]
+    pub const fn allow(&self) -> Allow {
+        self.parts.common.allow
+    }
+
+    /// `Preview`, in body bytes.
+    #[must_use]
+    pub const fn preview(&self) -> Option<u64> {
+        self.parts.common.preview
+    }
+
+    /// Bytes of the head with its empty line.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
+    pub const fn len(&self) -> usize {
+        self.parts.common.len
+    }
+}
+
+/// The ICAP part of a response, borrowed from its bytes.
+#[derive(Debug, Clone)]
+pub struct Response<'a> {
+    bytes: &'a [u8],
+    parts: ResponseParts,
+}
+
+impl<'a> Response<'a> {
+    /// Parses the ICAP part of a response at the start of `bytes`; `None` when it is not all there. Bytes behind
+    /// it are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar, or a limit. Rules that need the request are not looked at; see
+    /// [`check`](Self::check).
+    pub fn parse(
+        bytes: &'a [u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Self>, ParseError> {
+        let parts = whole(bytes, limits, |head| ResponseParts::parse(head, limits, leniency))?;
+        Ok(parts.map(|parts| Self { bytes, parts }))
+    }
+
+    /// Holds the head to the rules that depend on the method of its request.
+    ///
+    /// # Errors
+    ///
+    /// A missing `ISTag` or `Encapsulated`, or parts that this answer may not have (RFC 3507 section 4.4.1).
+    pub fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), ParseError> {
+        let has = |name: &str| self.fields().any(|field| field.name.eq_ignore_ascii_case(name));
+        let answer = Answer {
+            status: self.parts.status,
+            istag: has("ISTag"),
+            opt_body_type: has("Opt-body-type"),
+            unannounced_trailer: self.parts.common.unannounced_trailer(),
+            encapsulated: self.parts.common.encapsulated,
         };
-        if self.cursor.at().saturating_sub(line_start) > self.limits.field_line {
-            return Err(ParseError::new(Kind::FieldLineTooLong, line_start));
+        answer.check(method, leniency).map_err(|kind| ParseError::new(kind, self.parts.common.len))
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.parts.status
+    }
+
+    /// The reason phrase; it may hold bytes beyond ASCII.
+    #[must_use]
+    pub fn reason(&self) -> &'a [u8] {
+        self.bytes.get(self.parts.reason.clone()).unwrap_or_default()
+    }
+
+    /// The fields in wire order.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        Lines::new(self.bytes.get(self.parts.common.fields.clone()).unwrap_or_default())
+    }
+
+    /// `Encapsulated`, `None` when the field is absent.
+    #[must_use]
+    pub const fn encapsulated(&self) -> Option<&Encapsulated> {
+        self.parts.common.encapsulated.as_ref()
+    }
+
+    /// `Allow`.
+    #[must_use]
+    pub const fn allow(&self) -> Allow {
+        self.parts.common.allow
+    }
+
+    /// `Preview`, in body bytes.
+    #[must_use]
+    pub const fn preview(&self) -> Option<u64> {
+        self.parts.common.preview
+    }
+
+    /// Bytes of the head with its empty line.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
+    pub const fn len(&self) -> usize {
+        self.parts.common.len
+    }
+}
+
+/// An encapsulated HTTP head, borrowed from its bytes.
+///
+/// ```
+/// use icap_proto::wire::head::HttpBlock;
+/// use icap_proto::{Leniency, Limits};
+///
+/// let block = b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\n\r\n";
+/// let head = HttpBlock::response(block, &Limits::default(), &Leniency::strict())?;
+/// assert_eq!(head.start_line(), b"HTTP/1.1 200 OK");
+/// assert_eq!(head.fields().next().map(|field| field.value), Some(&b"\"a\""[..]));
+/// # Ok::<(), icap_proto::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct HttpBlock<'a> {
+    bytes: &'a [u8],
+    start_line_len: usize,
+}
+
+impl<'a> HttpBlock<'a> {
+    /// Checks a whole request head: start line, fields, and an empty line at its very end and nowhere before.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that breaks the grammar, or a limit.
+    pub fn request(
+        block: &'a [u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        Self::parse(block, HttpKind::Request, limits, leniency)
+    }
+
+    /// Checks a whole response head.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub fn response(
+        block: &'a [u8],
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        Self::parse(block, HttpKind::Response, limits, leniency)
+    }
+
+    pub(crate) fn parse(
+        block: &'a [u8],
+        kind: HttpKind,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Self, ParseError> {
+        if block.len() > limits.encapsulated_bytes {
+            return Err(ParseError::new(Kind::EncapsulatedTooLong, limits.encapsulated_bytes));
         }
-        let value = start..end.max(start);
-        Ok(Some(FieldLine { name, value: self.trim_end(value), folded }))
+        let mut cursor = Cursor::new(block);
+        start_line::http(&mut cursor, kind, limits)
+            .map_err(|stop| stop.in_whole(block, Kind::SectionEnd))?;
+        let start_line_len = cursor.at();
+        fields::check_block(block, cursor, limits, leniency)?;
+        Ok(Self { bytes: block, start_line_len })
     }
 
-    pub(crate) fn name(&self, line: &FieldLine) -> &'a [u8] {
-        self.cursor.bytes(line.name.clone())
+    /// Where the field lines stand in the block.
+    pub(crate) const fn fields_range(&self) -> Range<usize> {
+        self.start_line_len..self.bytes.len().saturating_sub(2)
     }
 
-    pub(crate) fn value(&self, line: &FieldLine) -> &'a [u8] {
-        self.cursor.bytes(line.value.clone())
+    /// The start line without its CRLF.
+    #[must_use]
+    pub fn start_line(&self) -> &'a [u8] {
+        self.bytes.get(..self.start_line_len.saturating_sub(2)).unwrap_or_default()
     }
 
-    fn trim_end(&self, value: Range<usize>) -> Range<usize> {
-        let mut end = value.end;
-        let mut bytes = self.cursor.bytes(value.clone());
-        while let [rest @ .., b' ' | b'\t' | b'\r' | b'\n'] = bytes {
-            bytes = rest;
-            end = end.saturating_sub(1);
+    /// The fields in wire order.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        Lines::new(self.bytes.get(self.fields_range()).unwrap_or_default())
+    }
+}
+
+/// Where the parts of a request head stand, and what its framing fields say.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestParts {
+    pub(crate) method: Method,
+    pub(crate) uri: Range<usize>,
+    pub(crate) uri_parts: UriParts,
+    pub(crate) common: Common,
+}
+
+/// Where the parts of a response head stand, and what its framing fields say.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseParts {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: Range<usize>,
+    pub(crate) common: Common,
+}
+
+/// What both heads have.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    /// With the empty line.
+    pub(crate) len: usize,
+    pub(crate) fields: Range<usize>,
+    pub(crate) allow: Allow,
+    pub(crate) preview: Option<u64>,
+    pub(crate) close: bool,
+    pub(crate) trailer: bool,
+    pub(crate) encapsulated: Option<Encapsulated>,
+}
+
+impl RequestParts {
+    /// Parses from the start of a request to the empty line of its ICAP head.
+    pub(crate) fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, Stop> {
+        let leniency = &leniency.of_requests();
+        let mut cursor = Cursor::new(bytes);
+        let line = start_line::request(&mut cursor, limits, leniency)?;
+        let method =
+            Method::from_bytes(line.method).ok_or_else(|| ParseError::new(Kind::NotIcap, 0))?;
+        let uri_parts =
+            UriParts::parse(line.uri).map_err(|error| error.shifted(line.uri_at as u64))?;
+        let start = cursor.at();
+        let known = Known::read(&mut cursor, limits, leniency)?;
+        let len = cursor.at();
+        // Only now: a request that is no ICAP at all is malformed, whatever version it claims.
+        if let Some(at) = line.other_version {
+            return Err(ParseError::new(Kind::UnsupportedVersion, at).into());
         }
-        value.start..end
+        let common = Common {
+            len,
+            fields: start..len.saturating_sub(2),
+            allow: known.allow,
+            preview: known.preview.transpose()?,
+            close: known.close,
+            trailer: known.trailer,
+            encapsulated: known.encapsulated,
+        };
+        let uri = line.uri_at..line.uri_at.saturating_add(line.uri.len());
+        let parts = Self { method, uri, uri_parts, common };
+        match parts.check(known.host.is_some(), leniency) {
+            Ok(()) => Ok(parts),
+            Err(kind) => Err(ParseError::new(kind, len).into()),
+        }
     }
 
-    /// The empty line, or why this is no field line.
-    fn not_a_field(&mut self, name: &Range<usize>) -> Result<Option<FieldLine>, ParseError> {
-        let next = self.cursor.peek();
-        if name.is_empty() && matches!(next, Some(b'\r' | b'\n')) {
-            self.cursor.line_end(Kind::FieldName)?;
-            return Ok(None);
+    /// The rules that can be held only when all fields are known.
+    fn check(&self, has_host: bool, leniency: &Leniency) -> Result<(), Kind> {
+        if !has_host && !leniency.missing_host {
+            return Err(Kind::MissingHost);
         }
-        Err(self.cursor.error(match next {
-            Some(b' ' | b'\t') if name.is_empty() => Kind::LeadingWhitespace,
-            Some(b' ' | b'\t') => Kind::SpaceBeforeColon,
-            Some(b'\r' | b'\n') => Kind::MissingColon,
-            // The section was cut off by its offset before the empty line came.
-            None => Kind::SectionEnd,
-            _ => Kind::FieldName,
-        }))
+        if self.common.unannounced_trailer() && !leniency.unannounced_trailer {
+            return Err(Kind::UnannouncedTrailer);
+        }
+        match &self.common.encapsulated {
+            None if matches!(self.method, Method::Reqmod | Method::Respmod) => {
+                Err(Kind::MissingEncapsulated)
+            }
+            Some(list) if !list.fits_request(&self.method) => Err(Kind::EntityList),
+            _ => Ok(()),
+        }
     }
+}
+
+impl ResponseParts {
+    /// Parses from the start of a response to the empty line of its ICAP head.
+    pub(crate) fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, Stop> {
+        let mut cursor = Cursor::new(bytes);
+        let line = start_line::status(&mut cursor, limits, leniency)?;
+        let status = StatusCode::new(line.status)
+            .ok_or_else(|| ParseError::new(Kind::Status, b"ICAP/1.0 ".len()))?;
+        let start = cursor.at();
+        let known = Known::read(&mut cursor, limits, leniency)?;
+        let len = cursor.at();
+        Ok(Self {
+            status: if known.empty_section && status == StatusCode::OK {
+                StatusCode::NO_CONTENT
+            } else {
+                status
+            },
+            reason: line.reason_at..line.reason_at.saturating_add(line.reason.len()),
+            common: Common {
+                len,
+                fields: start..len.saturating_sub(2),
+                allow: known.allow,
+                preview: known.preview.and_then(Result::ok),
+                close: known.close,
+                trailer: known.trailer,
+                encapsulated: known.encapsulated,
+            },
+        })
+    }
+}
+
+/// What the rules on answers ask for.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) istag: bool,
+    pub(crate) opt_body_type: bool,
+    pub(crate) unannounced_trailer: bool,
+    pub(crate) encapsulated: Option<Encapsulated>,
+}
+
+impl Answer {
+    /// Holds a head to the rules that need the method of its request.
+    pub(crate) fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), Kind> {
+        let status = self.status;
+        if status.is_success() && !leniency.missing_istag && !self.istag {
+            return Err(Kind::MissingIsTag);
+        }
+        if self.unannounced_trailer && !leniency.unannounced_trailer {
+            return Err(Kind::UnannouncedTrailer);
+        }
+        if self.encapsulated.is_none() && status == StatusCode::OK {
+            let tolerated = *method == Method::Options
+                && leniency.options_without_encapsulated
+                && !self.opt_body_type;
+            if !tolerated {
+                return Err(Kind::MissingEncapsulated);
+            }
+        }
+        let parts = self.encapsulated.unwrap_or(Encapsulated::NONE);
+        let created = status == StatusCode::CREATED && !leniency.created_as_ok;
+        if parts.fits_response(method, status) && (!created || parts == Encapsulated::NONE) {
+            Ok(())
+        } else {
+            Err(Kind::EntityList)
+        }
+    }
+}
+
+impl Common {
+    pub(crate) const fn unannounced_trailer(&self) -> bool {
+        self.trailer && !self.allow.trailers
+    }
+}
+
+/// Parses within the limit on heads; `None` while the head may still come to its end.
+fn whole<T>(
+    bytes: &[u8],
+    limits: &Limits,
+    parse: impl FnOnce(&[u8]) -> Result<T, Stop>,
+) -> Result<Option<T>, ParseError> {
+    match parse(bytes.get(..limits.head_bytes).unwrap_or(bytes)) {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(Stop::Fault(error)) => Err(error),
+        Err(Stop::Incomplete) if bytes.len() > limits.head_bytes => {
+            Err(ParseError::new(Kind::HeadTooLong, limits.head_bytes))
+        }
+        Err(Stop::Incomplete) => Ok(None),
+    }
+}
+
+/// A part that holds nothing but ASCII.
+fn text<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
+    core::str::from_utf8(bytes.get(range.clone()).unwrap_or_default()).unwrap_or_default()
 }

@@ -18,9 +18,15 @@ use crate::error::{ParseError, ParseErrorKind};
 #[derive(Debug, Clone, Default)]
 pub struct HeadScan {
     seen: usize,
+    bare_lf: bool,
 }
 
 impl HeadScan {
+    /// A scan that, with `bare_lf`, takes a line feed alone for the end of a line.
+    pub(crate) const fn new(bare_lf: bool) -> Self {
+        Self { seen: 0, bare_lf }
+    }
+
     /// The length of the head with its empty line, `None` while it is not all there.
     ///
     /// `bytes` starts with the head and holds at least the bytes of the last call.
@@ -37,7 +43,12 @@ impl HeadScan {
                     self.seen = 0;
                     return Ok(Some(lf.saturating_add(1)));
                 }
+                [.., b'\n'] | [.., b'\n', b'\r'] if self.bare_lf => {
+                    self.seen = 0;
+                    return Ok(Some(lf.saturating_add(1)));
+                }
                 [.., b'\r'] => {}
+                _ if self.bare_lf => {}
                 _ => return Err(ParseError::new(ParseErrorKind::BareLf, lf)),
             }
         }

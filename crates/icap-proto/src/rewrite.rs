@@ -1,0 +1,71 @@
+//! Makes heads of products that cannot be read otherwise into heads of the RFC. Used only with the opt-in switches.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::Leniency;
+use crate::wire::class;
+
+/// The ICAP head at the start of `bytes`, or as much of it as is there, and how many bytes it took: lines end in
+/// CRLF, and the lines of `X-Violations-Found` are folds.
+pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
+    let mut head = Vec::with_capacity(bytes.len());
+    let mut taken = 0usize;
+    let mut violation_lines = 0u64;
+    for line in bytes.split_inclusive(|&b| b == b'\n') {
+        let text = match line {
+            [text @ .., b'\r', b'\n'] => Some(text),
+            [text @ .., b'\n'] if leniency.bare_lf_in_head => Some(text),
+            _ => None,
+        };
+        taken = taken.saturating_add(line.len());
+        let Some(text) = text else {
+            head.extend_from_slice(line);
+            continue;
+        };
+        if leniency.unindented_violations && !text.is_empty() {
+            let continues = violation_lines > 0 && !text.contains(&b':');
+            if continues && !text.starts_with(b" ") && !text.starts_with(b"\t") {
+                head.push(b'\t');
+            }
+            violation_lines = if continues {
+                violation_lines.saturating_sub(1)
+            } else {
+                count_violations(text).saturating_mul(LINES_EACH)
+            };
+        }
+        head.extend_from_slice(text);
+        head.extend_from_slice(b"\r\n");
+        if text.is_empty() {
+            break;
+        }
+    }
+    (head, taken)
+}
+
+/// File, description, problem id, resolution (draft-stecher-icap-subid section 4.6).
+const LINES_EACH: u64 = 4;
+
+/// The number in `X-Violations-Found: number`, 0 for other lines.
+fn count_violations(line: &[u8]) -> u64 {
+    const NAME: &[u8] = b"X-Violations-Found:";
+    match line.split_at_checked(NAME.len()) {
+        Some((name, value)) if name.eq_ignore_ascii_case(NAME) => {
+            class::decimal(class::trim(value)).unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
+/// The block with the empty line that it lacks.
+pub(crate) fn terminated(block: Bytes) -> Bytes {
+    let missing: &[u8] = match &block[..] {
+        [.., b'\r', b'\n', b'\r', b'\n'] => return block,
+        [.., b'\r', b'\n', b'\r'] => b"\n",
+        [.., b'\r', b'\n'] => b"\r\n",
+        [.., b'\r'] => b"\n\r\n",
+        _ => b"\r\n\r\n",
+    };
+    [&block[..], missing].concat().into()
+}

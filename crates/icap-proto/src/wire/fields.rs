@@ -1,0 +1,134 @@
+//! Field lines, in one pass.
+
+use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::wire::class;
+use crate::wire::cursor::{Cursor, Stop};
+use crate::{Leniency, Limits};
+
+/// One field line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldLine<'a> {
+    pub(crate) name: &'a [u8],
+    /// From the first byte that is no blank to the line end; a folded value keeps its line ends.
+    raw_value: &'a [u8],
+    pub(crate) folded: bool,
+    /// Where the line starts.
+    pub(crate) at: usize,
+    pub(crate) value_at: usize,
+}
+
+impl<'a> FieldLine<'a> {
+    /// Without the blanks around it. Folds may end a value with empty lines.
+    pub(crate) fn value(&self) -> &'a [u8] {
+        let mut value = self.raw_value;
+        while let [rest @ .., b' ' | b'\t' | b'\r' | b'\n'] = value {
+            value = rest;
+        }
+        value
+    }
+}
+
+/// Reads field lines up to the empty line and behind it (RFC 9112 section 5):
+///
+/// ```text
+/// field-line = field-name ":" OWS field-value OWS CRLF
+/// obs-fold   = OWS CRLF 1*( SP / HTAB )
+/// ```
+///
+/// The caller is shown each line in turn. It is a callback and no iterator so that what a caller does not look at
+/// is not worked out.
+pub(crate) fn read<'a>(
+    cursor: &mut Cursor<'a>,
+    limits: &Limits,
+    leniency: &Leniency,
+    mut visit: impl FnMut(FieldLine<'a>) -> Result<(), ParseError>,
+) -> Result<(), Stop> {
+    let mut count = 0usize;
+    loop {
+        let (at, line) = (cursor.at(), cursor.rest());
+        let (name, rest) = line.split_at_checked(class::token_len(line)).unwrap_or_default();
+        let [b':', after_colon @ ..] = rest else {
+            return end_of_lines(cursor, name);
+        };
+        if name.is_empty() {
+            return Err(cursor.error(Kind::FieldName).into());
+        }
+        count = count.saturating_add(1);
+        if count > limits.fields {
+            return Err(ParseError::new(Kind::TooManyFields, at).into());
+        }
+        cursor.set_rest(after_colon);
+        cursor.skip_blanks();
+        let (value_at, text) = (cursor.at(), cursor.rest());
+        let (first_line, rest) = text.split_at_checked(class::value_len(text)).unwrap_or_default();
+        cursor.set_rest(rest);
+        let (raw_value, folded) = match rest {
+            [b'\r', b'\n', next @ ..] if !matches!(next, [] | [b' ' | b'\t', ..]) => {
+                cursor.set_rest(next);
+                (first_line, false)
+            }
+            _ => (folds(cursor, name, text, leniency)?, true),
+        };
+        if line.len().saturating_sub(cursor.rest().len()) > limits.field_line {
+            return Err(ParseError::new(Kind::FieldLineTooLong, at).into());
+        }
+        visit(FieldLine { name, raw_value, folded, at, value_at })?;
+    }
+}
+
+/// Checks the lines of a whole block that ends with their empty line and holds no byte behind it.
+pub(crate) fn check_block(
+    block: &[u8],
+    mut cursor: Cursor<'_>,
+    limits: &Limits,
+    leniency: &Leniency,
+) -> Result<(), ParseError> {
+    read(&mut cursor, limits, leniency, |_| Ok(()))
+        .map_err(|stop| stop.in_whole(block, Kind::SectionEnd))?;
+    if cursor.rest().is_empty() { Ok(()) } else { Err(cursor.error(Kind::SectionEnd)) }
+}
+
+/// The rest of a value that does not end with its first line, or why it does not.
+#[cold]
+fn folds<'a>(
+    cursor: &mut Cursor<'a>,
+    name: &[u8],
+    text: &'a [u8],
+    leniency: &Leniency,
+) -> Result<&'a [u8], Stop> {
+    loop {
+        let end = text.len().saturating_sub(cursor.rest().len());
+        cursor.line_end(Kind::FieldValue)?;
+        match cursor.peek() {
+            Some(b' ' | b'\t') => {}
+            Some(_) => return Ok(text.get(..end).unwrap_or_default()),
+            // A fold may follow; the empty line must.
+            None => return Err(Stop::Incomplete),
+        }
+        if !leniency.folded_values && !is_extension(name) {
+            return Err(cursor.error(Kind::Fold).into());
+        }
+        cursor.take(class::value_len);
+    }
+}
+
+/// The empty line, or why this is no field line.
+#[cold]
+fn end_of_lines(cursor: &mut Cursor<'_>, name: &[u8]) -> Result<(), Stop> {
+    cursor.skip(name.len());
+    let kind = match cursor.peek() {
+        None => return Err(Stop::Incomplete),
+        Some(b'\r' | b'\n') if name.is_empty() => return cursor.line_end(Kind::FieldName),
+        Some(b' ' | b'\t') if name.is_empty() => Kind::LeadingWhitespace,
+        Some(b' ' | b'\t') => Kind::SpaceBeforeColon,
+        Some(b'\r') => Kind::MissingColon,
+        Some(b'\n') => Kind::BareLf,
+        Some(_) => Kind::FieldName,
+    };
+    Err(cursor.error(kind).into())
+}
+
+/// Whether a field is one of those that RFC 3507 section 4.3 leaves to users: some are specified as folded.
+fn is_extension(name: &[u8]) -> bool {
+    matches!(name, [b'X' | b'x', b'-', ..])
+}
