@@ -15,7 +15,7 @@ fn head(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("head");
     group.throughput(Throughput::Bytes(whole.len() as u64));
     group.bench_function("floor: httparse x3", |bencher| {
-        bencher.iter(|| icap_benches::httparse_three_times(black_box(&as_http)));
+        bencher.iter(|| icap_benches::floors::httparse_three_times(black_box(&as_http)));
     });
     group.bench_function("borrowed", |bencher| {
         bencher.iter(|| icap_benches::parse_borrowed(black_box(&whole), &limits, &leniency));

@@ -6,8 +6,10 @@
 
 use std::hint::black_box;
 
+use bytes::BytesMut;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
+use icap_benches::floors;
 use icap_proto::{Leniency, Limits, RequestHead};
 
 fn message() -> Vec<u8> {
@@ -21,7 +23,7 @@ fn as_http() -> [Vec<u8>; 3] {
 #[library_benchmark]
 #[bench::respmod(setup = as_http)]
 fn httparse_three_times(heads: [Vec<u8>; 3]) {
-    icap_benches::httparse_three_times(black_box(&heads));
+    floors::httparse_three_times(black_box(&heads));
 }
 
 #[library_benchmark(config = budget(9_000))]
@@ -37,6 +39,28 @@ fn head_owned(message: Vec<u8>) {
     black_box(head.expect("a good head"));
 }
 
+fn wire(size: usize) -> BytesMut {
+    BytesMut::from(&icap_benches::chunked(&[0x5a; 1 << 20], size)[..])
+}
+
+#[library_benchmark]
+#[bench::of_64(wire(64))]
+#[bench::of_4k(wire(4 << 10))]
+#[bench::of_64k(wire(64 << 10))]
+fn chunks_sliced(wire: BytesMut) -> BytesMut {
+    floors::decode_slices(black_box(&wire));
+    wire
+}
+
+#[library_benchmark]
+#[bench::of_64(args = (wire(64)), config = budget(2_000_000))]
+#[bench::of_4k(args = (wire(4 << 10)), config = budget(60_000))]
+#[bench::of_64k(args = (wire(64 << 10)), config = budget(4_000))]
+fn chunks_decoded(mut wire: BytesMut) -> BytesMut {
+    icap_benches::decode(black_box(&mut wire), &Limits::default(), &Leniency::default());
+    wire
+}
+
 fn budget(instructions: u64) -> LibraryBenchmarkConfig {
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions)]));
@@ -47,4 +71,5 @@ library_benchmark_group!(
     name = heads,
     benchmarks = [httparse_three_times, head_borrowed, head_owned]
 );
-main!(library_benchmark_groups = heads);
+library_benchmark_group!(name = chunks, benchmarks = [chunks_sliced, chunks_decoded]);
+main!(library_benchmark_groups = heads, chunks);

@@ -1,9 +1,17 @@
 //! The messages that the benchmarks work on.
 
-#![allow(clippy::indexing_slicing, reason = "a benchmark of known messages")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "the messages are our own"
+)]
+
+pub mod floors;
 
 use std::hint::black_box;
 
+use bytes::{Bytes, BytesMut};
+use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::wire::head::{HttpBlock, Request};
 use icap_proto::{Leniency, Limits};
 
@@ -33,22 +41,6 @@ impl Message {
         let icap = self.icap.replacen("ICAP/1.0", "HTTP/1.1", 1);
         [icap.into(), self.request.into(), self.response.into()]
     }
-}
-
-/// The floor for parsing a message: two request heads and a response head by httparse.
-///
-/// # Panics
-///
-/// When the heads are not those of [`Message::as_http`].
-pub fn httparse_three_times([icap, request, response]: &[Vec<u8>; 3]) {
-    for head in [icap, request] {
-        let mut fields = [httparse::EMPTY_HEADER; 32];
-        let mut request = httparse::Request::new(&mut fields);
-        black_box(request.parse(head).expect("a good head"));
-    }
-    let mut fields = [httparse::EMPTY_HEADER; 32];
-    let mut parsed = httparse::Response::new(&mut fields);
-    black_box(parsed.parse(response).expect("a good head"));
 }
 
 /// A message of about 870 bytes with 24 fields.
@@ -112,4 +104,20 @@ pub fn parse_borrowed(message: &[u8], limits: &Limits, leniency: &Leniency) {
     black_box(HttpBlock::request(request, limits, leniency).expect("a good head"));
     black_box(HttpBlock::response(response, limits, leniency).expect("a good head"));
     black_box(head);
+}
+
+/// Decodes a body that is in one buffer and counts its bytes.
+///
+/// # Panics
+///
+/// When the body is not one of [`chunked`].
+pub fn decode(wire: &mut BytesMut, limits: &Limits, leniency: &Leniency) -> usize {
+    let mut decoder = ChunkDecoder::default();
+    let mut bytes = 0;
+    while let Some(part) = decoder.decode(wire, limits, leniency).expect("a good body") {
+        if let Part::Data(data) = part {
+            bytes += black_box(data).len();
+        }
+    }
+    bytes
 }

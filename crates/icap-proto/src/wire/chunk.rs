@@ -110,6 +110,56 @@ impl ChunkDecoder {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Part>, ParseError> {
+        if self.state == State::Line
+            && let Some(data) = self.whole_chunks(input)
+        {
+            return Ok(Some(Part::Data(data)));
+        }
+        self.step(input, limits, leniency)
+    }
+
+    /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
+    /// nothing but a size on their line.
+    fn whole_chunks(&mut self, input: &mut BytesMut) -> Option<Bytes> {
+        let mut at = 0usize;
+        let mut gathered = 0usize;
+        while let Some((line_len, size)) = plain_line(input.get(at..)?) {
+            let data_at = at.saturating_add(line_len);
+            let data_end = data_at.saturating_add(size);
+            let Some([b'\r', b'\n', ..]) = input.get(data_end..) else { break };
+            let end = data_end.saturating_add(2);
+            if size < GATHER_BELOW {
+                input.copy_within(data_at..data_end, gathered);
+                gathered = gathered.saturating_add(size);
+                at = end;
+                continue;
+            }
+            if gathered > 0 {
+                break;
+            }
+            self.consume(end);
+            // One reference count a chunk: line and data leave the buffer together.
+            let mut data = input.split_to(end).freeze();
+            data.advance(data_at);
+            data.truncate(size);
+            return Some(data);
+        }
+        if gathered == 0 {
+            return None;
+        }
+        self.consume(at);
+        let mut data = input.split_to(at);
+        data.truncate(gathered);
+        Some(data.freeze())
+    }
+
+    /// Everything else: what is cut, extensions, the end, and what is wrong.
+    fn step(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Part>, ParseError> {
         let mut at = 0usize;
         // Small chunks are moved to the front of the input: `gathered` bytes of data so far.
         let mut gathered = 0usize;
@@ -285,6 +335,25 @@ impl ChunkDecoder {
         let LastChunk { ieof, original_body } = self.last_chunk;
         Ok(Some(Part::End(BodyEnd { ieof, original_body, trailers })))
     }
+}
+
+/// A line of one to eight digits that are not all zero: its length and the size it says.
+fn plain_line(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut size = 0u32;
+    for (index, &byte) in bytes.iter().take(9).enumerate() {
+        match class::hex_digit(byte) {
+            Some(digit) if index < 8 => size = size << 4 | u32::from(digit),
+            None if byte == b'\r' && index > 0 && size > 0 => {
+                let after_cr = index.saturating_add(1);
+                if bytes.get(after_cr) != Some(&b'\n') {
+                    return None;
+                }
+                return Some((after_cr.saturating_add(1), usize::try_from(size).ok()?));
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Hexadecimal digits at the start: the size and how many there are. `None` when the input ends with them.

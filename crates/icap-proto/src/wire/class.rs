@@ -180,13 +180,26 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
+const HEX: [u8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut value = 0u8;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value as usize];
+        table[digit as usize] = value;
+        table[digit.to_ascii_uppercase() as usize] = value;
+        value = value.wrapping_add(1);
+    }
+    table
+};
+const NO_DIGIT: u8 = 0xff;
+
 /// The value of one hexadecimal digit.
+#[allow(clippy::indexing_slicing, reason = "a u8 is always inside a table of 256")]
 pub(crate) const fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte.wrapping_sub(b'0')),
-        b'a'..=b'f' => Some(byte.wrapping_sub(b'a').wrapping_add(10)),
-        b'A'..=b'F' => Some(byte.wrapping_sub(b'A').wrapping_add(10)),
-        _ => None,
+    match HEX[byte as usize] {
+        NO_DIGIT => None,
+        digit => Some(digit),
     }
 }
 
