@@ -436,9 +436,21 @@ fn p3_rest_of_the_original_outside_a_206() {
     assert_eq!(misuse(server.connection.finish_with_original(0)), Misuse::PartialContentNotAllowed);
     server.finish().unwrap();
     assert_eq!(server.sent(), format!("{OK_HEAD}0\r\n\r\n"));
+}
+
+/// The extension needs a last chunk to stand on, if the prefix is empty too.
+#[test]
+fn p3_rest_of_the_original_needs_a_body() {
     let mut server = asked("Allow: 204, 206\r\n", "0\r\n\r\n");
     server.respond_http(StatusCode::PARTIAL_CONTENT, false).unwrap();
+    server.sent();
     assert_eq!(misuse(server.connection.finish_with_original(0)), Misuse::NoBody);
+    assert_eq!(server.sent(), "");
+    let mut server = asked("Allow: 204, 206\r\n", "0\r\n\r\n");
+    server.respond_http(StatusCode::PARTIAL_CONTENT, true).unwrap();
+    server.sent();
+    server.connection.finish_with_original(0).unwrap();
+    assert_eq!(server.sent(), "0; use-original-body=0\r\n\r\n");
 }
 
 #[test]
