@@ -7,7 +7,7 @@
 //!                │                └─ final answer ──────────────────┤
 //!                └─ without a preview ─────►┘   without a body ─────┘
 //!
-//!  answer    nothing ─► [100] ─► head ─► body ─► done      (then the next request)
+//!  answer    nothing ─► [100] ─► head ─► body ─► ICAP trailer ─► done      (then the next request)
 //! ```
 //!
 //! A whole exchange, answered from the preview:
