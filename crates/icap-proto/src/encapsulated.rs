@@ -173,15 +173,16 @@ impl Encapsulated {
 
     /// Whether an answer with this status to a request of this method may have these parts.
     ///
-    /// A 200, 201 or 206 to REQMOD carries parts of one request or of one response, to RESPMOD parts of a
-    /// response. 100 and 204 carry nothing. Errors may carry anything a 200 may, or nothing (erratum e1).
+    /// A 200, 201 or 206 to REQMOD carries parts of one request or of one response, to RESPMOD parts of a response, to
+    /// OPTIONS an `opt-body` or nothing. 1xx and 204 carry nothing, nor does any answer to another method. Every
+    /// other status may carry what a 200 may, or nothing (erratum e1).
     #[must_use]
     pub fn fits_response(&self, method: &Method, status: StatusCode) -> bool {
         if *self == Self::NONE {
             let adapts = matches!(method, Method::Reqmod | Method::Respmod);
             return !(adapts && matches!(status.as_u16(), 200 | 201 | 206));
         }
-        if matches!(status, StatusCode::CONTINUE | StatusCode::NO_CONTENT) {
+        if status.as_u16() < 200 || status == StatusCode::NO_CONTENT {
             return false;
         }
         let response_part = match (self.req_hdr, self.res_hdr.is_some(), self.body) {

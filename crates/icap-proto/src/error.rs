@@ -247,6 +247,16 @@ pub enum Misuse {
     /// A 206 that the request does not allow.
     #[error("the request does not allow 206")]
     PartialContentNotAllowed,
+    /// An ICAP trailer in the answer to a request without `Allow: trailers`
+    /// (draft-rousskov-icap-trailers section 9).
+    #[error("the request does not allow ICAP trailers")]
+    IcapTrailerNotAllowed,
+    /// Fields for an ICAP trailer that the head does not promise, or that was sent already.
+    #[error("no ICAP trailer is due")]
+    NoIcapTrailer,
+    /// `dismiss` of a request whose method wants an answer (RFC 3507 section 4.3.2).
+    #[error("the method wants an answer")]
+    AnswerDue,
     /// A head whose parts do not fit the method or status.
     #[error("the parts of the message do not fit its method or status")]
     Composition,

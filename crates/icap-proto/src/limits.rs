@@ -30,7 +30,8 @@ pub struct Limits {
     pub trailer_bytes: usize,
     /// Body bytes a server takes as preview, whatever number the client announces.
     pub preview: u64,
-    /// Body bytes a server throws away to keep a connection whose request was answered early.
+    /// Bytes on the wire, chunk lines included, that a server throws away to keep a connection whose request was
+    /// answered early.
     pub drain: u64,
     /// Empty members in a comma list (RFC 9110 section 5.6.1).
     pub empty_list_members: usize,

@@ -1,6 +1,6 @@
 //! Request heads.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::allow::Allow;
 use crate::encapsulated::{Encapsulated, Entity};
@@ -139,6 +139,11 @@ impl RequestHead {
         self.trailer && self.allow.trailers
     }
 
+    /// Whether the message as it is written and read ends in an ICAP trailer: only one with parts can (section 3).
+    pub(crate) fn ends_with_icap_trailer(&self) -> bool {
+        self.has_icap_trailer() && self.encapsulated != Encapsulated::NONE
+    }
+
     pub(crate) const fn unannounced_trailer(&self) -> bool {
         self.trailer && !self.allow.trailers
     }
@@ -176,7 +181,29 @@ impl RequestHead {
         }
     }
 
-    pub(crate) fn encode(&self, out: &mut BytesMut) {
+    /// The bytes that [`encode`](Self::encode) writes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        self.encode(&mut out);
+        out.freeze()
+    }
+
+    /// Writes the head with the encapsulated heads behind it: the message up to its body.
+    ///
+    /// Framing fields are written from what the head says, never copied from one that was parsed. A
+    /// [connection](crate::client::Connection) writes heads by itself; this is for tools.
+    ///
+    /// ```
+    /// use icap_proto::RequestHead;
+    ///
+    /// let head = RequestHead::options("icap://av.local/scan".parse()?).build()?;
+    /// let mut out = bytes::BytesMut::new();
+    /// head.encode(&mut out);
+    /// assert_eq!(out, "OPTIONS icap://av.local/scan ICAP/1.0\r\nHost: av.local:1344\r\n\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.encapsulated.header_bytes().saturating_add(512));
         out.extend_from_slice(self.method.as_str().as_bytes());
         out.extend_from_slice(b" ");
@@ -192,6 +219,9 @@ impl RequestHead {
         }
         encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
         encode_allow(out, self.allow);
+        if self.ends_with_icap_trailer() {
+            encode_trailer(out, &self.headers);
+        }
         if self.close {
             out.extend_from_slice(b"Connection: close\r\n");
         }
@@ -261,6 +291,26 @@ impl RequestBuilder {
         self
     }
 
+    /// Promises an ICAP trailer with these fields behind the message: writes `Trailer` and adds `trailers` to
+    /// `Allow` (draft-rousskov-icap-trailers sections 7 and 8). Only for services whose OPTIONS offered
+    /// it.
+    ///
+    /// The fields themselves are given to the [connection](crate::client::Connection::set_icap_trailer); others than the
+    /// promised may come. Where none are given an empty trailer is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when there is no name, one is no token, or one may not stand in a trailer.
+    pub fn icap_trailer<N: AsRef<str>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Self, InvalidHeader> {
+        self.head.headers.set("Trailer", encode::trailer_names(names)?)?;
+        self.head.trailer = true;
+        self.head.allow.trailers = true;
+        Ok(self)
+    }
+
     /// Says that this is the last request on the connection.
     pub const fn close(mut self) -> Self {
         self.head.close = true;
@@ -290,7 +340,7 @@ impl RequestBuilder {
     /// # Errors
     ///
     /// [`Misuse::Composition`] when the parts do not fit the method, a request head stands in the place of a
-    /// response head, or an OPTIONS request has a body.
+    /// response head, an OPTIONS request has a body, or an ICAP trailer is promised behind a message without parts.
     pub fn build(mut self) -> Result<RequestHead, Misuse> {
         let head = &mut self.head;
         let kinds_fit = head.http_request.as_ref().is_none_or(HttpHead::is_request)
@@ -306,7 +356,8 @@ impl RequestBuilder {
             head.http_response.as_ref().map(|head| head.as_bytes().len()),
             body,
         );
-        if kinds_fit && head.encapsulated.fits_request(&head.method) {
+        let trailer_fits = !head.trailer || head.encapsulated != Encapsulated::NONE;
+        if kinds_fit && trailer_fits && head.encapsulated.fits_request(&head.method) {
             Ok(self.head)
         } else {
             Err(Misuse::Composition)
@@ -370,6 +421,13 @@ pub(crate) fn encode_allow(out: &mut BytesMut, allow: Allow) {
     }
     if allow != Allow::default() {
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The promise of an ICAP trailer, on one line however it was read.
+pub(crate) fn encode_trailer(out: &mut BytesMut, headers: &Headers) {
+    for names in headers.get_all("Trailer") {
+        encode::field(out, "Trailer", names);
     }
 }
 

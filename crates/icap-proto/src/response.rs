@@ -11,7 +11,7 @@ use crate::istag::IsTag;
 use crate::known::{WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Message};
-use crate::request::{encode_allow, encode_encapsulated};
+use crate::request::{encode_allow, encode_encapsulated, encode_trailer};
 use crate::status::StatusCode;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Answer, Common, ResponseParts};
@@ -63,6 +63,7 @@ impl ResponseHead {
                 http_response: None,
             },
             body: false,
+            opt_body: false,
         }
     }
 
@@ -129,6 +130,11 @@ impl ResponseHead {
         self.trailer && self.allow.trailers
     }
 
+    /// Whether the message as it is written and read ends in an ICAP trailer: only one with parts can (section 3).
+    pub(crate) fn ends_with_icap_trailer(&self) -> bool {
+        self.has_icap_trailer() && self.parts() != Encapsulated::NONE
+    }
+
     pub(crate) const fn unannounced_trailer(&self) -> bool {
         self.trailer && !self.allow.trailers
     }
@@ -172,7 +178,34 @@ impl ResponseHead {
         self.close = true;
     }
 
-    pub(crate) fn encode(&self, out: &mut BytesMut) {
+    /// Says `null-body=0` where the field was left out.
+    pub(crate) fn set_null_body(&mut self) {
+        self.encapsulated.get_or_insert(Encapsulated::NONE);
+    }
+
+    /// The bytes that [`encode`](Self::encode) writes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        self.encode(&mut out);
+        out.freeze()
+    }
+
+    /// Writes the head with the encapsulated heads behind it: the message up to its body.
+    ///
+    /// Framing fields are written from what the head says, never copied from one that was parsed. A
+    /// [connection](crate::server::Connection) writes heads by itself; this is for tools.
+    ///
+    /// ```
+    /// use icap_proto::{IsTag, ResponseHead, StatusCode};
+    ///
+    /// let head = ResponseHead::builder(StatusCode::NOT_FOUND).istag(&IsTag::new("t1")?).build()?;
+    /// let mut out = bytes::BytesMut::new();
+    /// head.encode(&mut out);
+    /// assert_eq!(out, "ICAP/1.0 404 ICAP Service Not Found\r\nISTag: \"t1\"\r\n\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.parts().header_bytes().saturating_add(256));
         out.extend_from_slice(b"ICAP/1.0 ");
         out.extend_from_slice(&self.status.digits());
@@ -181,6 +214,9 @@ impl ResponseHead {
         out.extend_from_slice(b"\r\n");
         encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
         encode_allow(out, self.allow);
+        if self.ends_with_icap_trailer() {
+            encode_trailer(out, &self.headers);
+        }
         if let Some(preview) = self.preview {
             out.extend_from_slice(b"Preview: ");
             encode::decimal(out, preview);
@@ -217,6 +253,7 @@ impl ResponseHead {
 pub struct ResponseBuilder {
     head: ResponseHead,
     body: bool,
+    opt_body: bool,
 }
 
 impl ResponseBuilder {
@@ -254,11 +291,44 @@ impl ResponseBuilder {
         self
     }
 
-    /// Writes `Encapsulated: null-body=0` where the field could be left out. Answers to OPTIONS have it
-    /// (RFC 3507 section 4.10.2).
+    /// Says that an `opt-body` of this type follows: `Opt-body-type`, in answers to OPTIONS (RFC 3507
+    /// section 4.10.2).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] for a type that cannot stand in a field line.
+    pub fn opt_body(mut self, opt_body_type: &str) -> Result<Self, InvalidHeader> {
+        self.head.headers.set("Opt-body-type", opt_body_type)?;
+        self.opt_body = true;
+        Ok(self)
+    }
+
+    /// Writes `Encapsulated: null-body=0` where the field could be left out. A
+    /// [connection](crate::server::Connection::respond) does so by itself for a 200 to OPTIONS (RFC 3507
+    /// section 4.10.2).
     pub const fn null_body(mut self) -> Self {
         self.head.encapsulated = Some(Encapsulated::NONE);
         self
+    }
+
+    /// Promises an ICAP trailer with these fields behind the message: writes `Trailer` and adds `trailers` to
+    /// `Allow` (draft-rousskov-icap-trailers sections 7 and 8). Only for requests that allow
+    /// it.
+    ///
+    /// The fields themselves are given to the [connection](crate::server::Connection::set_icap_trailer); others than the
+    /// promised may come. Where none are given an empty trailer is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when there is no name, one is no token, or one may not stand in a trailer.
+    pub fn icap_trailer<N: AsRef<str>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Self, InvalidHeader> {
+        self.head.headers.set("Trailer", encode::trailer_names(names)?)?;
+        self.head.trailer = true;
+        self.head.allow.trailers = true;
+        Ok(self)
     }
 
     /// Says that the connection ends with this response.
@@ -301,14 +371,22 @@ impl ResponseBuilder {
     ///
     /// # Errors
     ///
-    /// [`Misuse::Composition`] for 100 and 204 with a head or body, and for a body without a head.
+    /// [`Misuse::Composition`] for 100 and 204 with a head or body, for a body without a head or an `opt-body`
+    /// with one, and for an ICAP trailer behind a message without parts.
     pub fn build(mut self) -> Result<ResponseHead, Misuse> {
         let head = &mut self.head;
         let bodiless = matches!(head.status, StatusCode::CONTINUE | StatusCode::NO_CONTENT);
+        let parts = head.http_request.is_some() || head.http_response.is_some() || self.opt_body;
+        if (bodiless && parts) || (head.trailer && !parts) {
+            return Err(Misuse::Composition);
+        }
+        // `allow` may have been given behind the promise.
+        head.allow.trailers |= head.trailer;
         let body = match (&head.http_request, &head.http_response) {
+            (None, None) if self.opt_body => Entity::OptBody,
             (None, None) if self.body => return Err(Misuse::Composition),
             (None, None) => return Ok(self.head),
-            _ if bodiless => return Err(Misuse::Composition),
+            _ if self.opt_body => return Err(Misuse::Composition),
             _ if !self.body => Entity::NullBody,
             (Some(_), _) => Entity::ReqBody,
             _ => Entity::ResBody,

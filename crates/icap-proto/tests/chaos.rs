@@ -11,8 +11,8 @@ use std::path::Path;
 use bytes::{BufMut, Bytes, BytesMut};
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::{
-    Error, Headers, HttpHead, IsTag, Leniency, Limits, PeerMisbehaved, ResponseHead, StatusCode,
-    client, server,
+    Error, Headers, HttpHead, IsTag, Leniency, Limits, Method, PeerMisbehaved, ResponseHead,
+    StatusCode, client, server,
 };
 use support::client::Ask;
 use support::rng::Rng;
@@ -169,7 +169,12 @@ fn client_calls_in_any_order() {
                     ask.body &= !rng.one_in(5);
                     ask.preview = (!rng.one_in(3)).then(|| rng.below(8) as u64);
                     (ask.no_content, ask.partial_content) = (rng.one_in(2), rng.one_in(2));
-                    let _ = connection.start(&ask.head());
+                    ask.icap_trailer = ask.method != Method::Options && rng.one_in(3);
+                    if rng.one_in(4) {
+                        try_it(connection.start_with_icap_trailer(&ask.head(), trailers.clone()));
+                    } else {
+                        try_it(connection.start(&ask.head()));
+                    }
                 }
                 2 | 3 => {
                     let len = rng.below(12);
@@ -177,6 +182,7 @@ fn client_calls_in_any_order() {
                     let _ = connection.send_data(&mut data);
                 }
                 4 => try_it(connection.end_preview()),
+                5 if rng.one_in(3) => try_it(connection.set_icap_trailer(trailers.clone())),
                 5 => try_it(connection.finish(&trailers)),
                 6 if rng.one_in(6) => connection.abandon(),
                 7 if rng.one_in(10) => connection.input_closed(),
@@ -248,6 +254,17 @@ fn server_calls_in_any_order() {
     let tag = IsTag::new("t").unwrap();
     let mut said = requests();
     said.push(b"1\r\no\r\n0\r\n\r\n".to_vec());
+    said.push(b"LOG icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n".to_vec());
+    for allow in ["", "204, 206, "] {
+        let (allow, head) = (format!("{allow}trailers"), "HTTP/1.1 200 OK\r\n\r\n");
+        said.push(
+            format!(
+                "RESPMOD icap://s/v ICAP/1.0\r\nHost: s\r\nAllow: {allow}\r\n\
+                 Encapsulated: res-hdr=0, null-body=19\r\n\r\n{head}"
+            )
+            .into_bytes(),
+        );
+    }
     for _ in 0..4000 {
         let leniency = if rng.one_in(2) { Leniency::default() } else { Leniency::strict() };
         let mut connection = server::Connection::new(Limits::default(), leniency);
@@ -266,9 +283,18 @@ fn server_calls_in_any_order() {
                         ResponseHead::builder(StatusCode::new(status).unwrap()).istag(&tag);
                     if rng.one_in(2) {
                         builder = builder.http(http.clone()).body(rng.one_in(2));
+                    } else if rng.one_in(4) {
+                        builder = builder.opt_body("x").unwrap();
                     }
-                    if let Ok(head) = builder.build() {
-                        let _ = connection.respond(head);
+                    if rng.one_in(3) {
+                        builder = builder.icap_trailer(["X-Id"]).unwrap();
+                    }
+                    match builder.build() {
+                        Ok(head) if rng.one_in(3) => {
+                            try_it(connection.respond_with_icap_trailer(head, trailers.clone()));
+                        }
+                        Ok(head) => try_it(connection.respond(head)),
+                        Err(_) => {}
                     }
                 }
                 7 => {
@@ -278,6 +304,8 @@ fn server_calls_in_any_order() {
                 8 => try_it(connection.finish(&trailers)),
                 9 => try_it(connection.finish_with_original(rng.next())),
                 10 if rng.one_in(20) => connection.abort(),
+                10 if rng.one_in(3) => try_it(connection.dismiss()),
+                10 => try_it(connection.set_icap_trailer(trailers.clone())),
                 11 if rng.one_in(10) => connection.input_closed(),
                 _ => try_it(connection.poll_event()),
             }
@@ -305,7 +333,9 @@ fn read_answers(written: &[u8]) {
             .unwrap_or_else(|| panic!("half a head: {}", text(written)));
         closed = head.close();
         let _ = input.split_to(used);
+        let promised = head.has_icap_trailer();
         if !head.has_body() {
+            assert!(!promised || skip_trailer(&mut input), "no trailer: {}", text(written));
             continue;
         }
         let mut decoder = ChunkDecoder::default();
@@ -319,5 +349,16 @@ fn read_answers(written: &[u8]) {
                 }
             }
         }
+        assert!(!promised || skip_trailer(&mut input), "no trailer: {}", text(written));
     }
+}
+
+/// An ICAP trailer of these tests: nothing or one field, then the empty line.
+fn skip_trailer(input: &mut BytesMut) -> bool {
+    let trailer: &[u8] = if input.starts_with(b"\r\n") { b"\r\n" } else { b"X-Sum: 1\r\n\r\n" };
+    let found = input.starts_with(trailer);
+    if found {
+        let _ = input.split_to(trailer.len());
+    }
+    found
 }

@@ -254,6 +254,35 @@ fn r1_ok_without_parts() {
 }
 
 #[test]
+fn r1_partial_without_parts() {
+    for list in ["", "Encapsulated: null-body=0\r\n"] {
+        let bytes = answer(StatusCode::PARTIAL_CONTENT, list);
+        for ask in [Ask::respmod(), Ask::reqmod()] {
+            assert_eq!(fault(ask.allow_204().allow_206(), &bytes).0, Kind::EntityList, "{list}");
+        }
+    }
+}
+
+/// Success that means nothing in ICAP, and redirection: read to the end, for the caller to refuse.
+#[test]
+fn r1_other_statuses_are_read_to_their_end() {
+    for status in [202, 203, 205, 300, 302, 307] {
+        for (fields, rest, last) in [
+            ("", String::new(), "end"),
+            ("Encapsulated: null-body=0\r\n", String::new(), "end"),
+            (
+                LIST,
+                format!("{HEAD}3\r\nwhy\r\n0\r\nX-Sum: 1\r\n\r\n"),
+                "end trailers={X-Sum: 1\\r\\n}",
+            ),
+        ] {
+            let bytes = answer(StatusCode::new(status).unwrap(), fields) + &rest;
+            assert_eq!(events(Ask::respmod(), bytes).last().unwrap(), last, "{status}");
+        }
+    }
+}
+
+#[test]
 fn r1_ok_with_parts_of_another_method() {
     let request = ok("Encapsulated: req-hdr=0, null-body=18\r\n", "GET / HTTP/1.1\r\n\r\n");
     assert_eq!(fault(Ask::respmod(), &request).0, Kind::EntityList);

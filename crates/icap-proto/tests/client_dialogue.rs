@@ -1,7 +1,7 @@
 //! The request on its way out: one test for each row of the client's write side.
 //!
-//! States: W0 head, W1 preview, W2 paused behind the preview, W3 body, W5 done, WX abandoned. There is no W4:
-//! this client sends no ICAP trailer. What the answer does is in `client_answers.rs`.
+//! States: W0 head, W1 preview, W2 paused behind the preview, W3 body, W4 ICAP trailer (in `icap_trailers.rs`),
+//! W5 done, WX abandoned. What the answer does is in `client_answers.rs`.
 
 #![allow(clippy::unwrap_used)]
 

@@ -5,7 +5,8 @@
 mod support;
 
 use icap_proto::{
-    Encapsulated, Entity, Leniency, Limits, Method, ParseErrorKind as Kind, StatusCode,
+    Encapsulated, Entity, Leniency, Limits, Method, ParseErrorKind as Kind, ResponseHead,
+    StatusCode,
 };
 
 fn parse(value: &str, leniency: &Leniency) -> Result<Encapsulated, Kind> {
@@ -162,6 +163,7 @@ fn extension() -> Method {
     Method::from_bytes(b"LOG").unwrap()
 }
 
+/// Every list that a request may have (RFC 3507 section 4.4.1, errata e1 and e4).
 #[test]
 fn requests() {
     assert_eq!(
@@ -180,42 +182,99 @@ fn requests() {
         ]
     );
     assert_eq!(fitting(|list| list.fits_request(&Method::Options)), ["null-body=0", "opt-body=0"]);
-    assert_eq!(fitting(|list| list.fits_request(&extension())), ["null-body=0"]);
+    for name in ["LOG", "reqmod", "RESPMODX"] {
+        let method = Method::from_bytes(name.as_bytes()).unwrap();
+        assert_eq!(fitting(|list| list.fits_request(&method)), ["null-body=0"], "{name}");
+    }
 }
 
+/// Every list that an answer may have, for each method and each status from 100 to 599.
 #[test]
 fn answers() {
-    let request = ["req-body=0", "req-hdr=0, null-body=9", "req-hdr=0, req-body=9"];
-    let response = ["res-body=0", "res-hdr=0, null-body=9", "res-hdr=0, res-body=9"];
-    let fits = |method: Method, status: u16| {
-        let status = StatusCode::new(status).unwrap();
-        let mut lists = fitting(|list| list.fits_response(&method, status));
-        lists.sort_unstable();
-        lists
-    };
-    let sorted = |lists: &[&[&'static str]]| {
-        let mut lists = lists.concat();
-        lists.sort_unstable();
-        lists
-    };
-    for status in [200, 201, 206] {
-        assert_eq!(fits(Method::Reqmod, status), sorted(&[&request, &response]), "{status}");
-        assert_eq!(fits(Method::Respmod, status), sorted(&[&response]), "{status}");
-    }
-    for status in [100, 204] {
-        for method in [Method::Reqmod, Method::Respmod, Method::Options, extension()] {
-            assert_eq!(fits(method, status), ["null-body=0"], "{status}");
+    let nothing: &[&str] = &["null-body=0"];
+    let request: &[&str] = &["req-body=0", "req-hdr=0, null-body=9", "req-hdr=0, req-body=9"];
+    let response: &[&str] = &["res-body=0", "res-hdr=0, null-body=9", "res-hdr=0, res-body=9"];
+    let options: &[&str] = &["opt-body=0"];
+    for code in 100..=599 {
+        let status = StatusCode::new(code).unwrap();
+        for (method, parts) in [
+            // A modified request, or an answer in place of the origin's.
+            (Method::Reqmod, [request, response].concat()),
+            (Method::Respmod, response.to_vec()),
+            (Method::Options, options.to_vec()),
+            (extension(), vec![]),
+        ] {
+            let adapts = matches!(method, Method::Reqmod | Method::Respmod);
+            let mut expected = match code {
+                100..=199 | 204 => nothing.to_vec(),
+                // An adapted message has parts: `null-body=0` does not say which way.
+                200 | 201 | 206 if adapts => parts,
+                _ => [nothing, &parts].concat(),
+            };
+            let mut lists = fitting(|list| list.fits_response(&method, status));
+            lists.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(lists, expected, "{code} to {method}");
         }
     }
-    // Errors may explain themselves.
-    for status in [400, 404, 500] {
-        let none: &[&str] = &["null-body=0"];
-        assert_eq!(fits(Method::Reqmod, status), sorted(&[none, &request, &response]));
-        assert_eq!(fits(Method::Respmod, status), sorted(&[none, &response]));
-    }
-    for status in [200, 404] {
-        assert_eq!(fits(Method::Options, status), ["null-body=0", "opt-body=0"]);
-        assert_eq!(fits(extension(), status), ["null-body=0"]);
+}
+
+/// The same matrix through both connections: what does not fit is neither sent nor taken.
+#[test]
+fn answers_through_connections() {
+    let (request, response) = ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n");
+    for (value, list) in every_list() {
+        // The same list with the lengths of real heads.
+        let mut heads = String::new();
+        let mut offsets = Vec::new();
+        for (entity, _) in list.entries() {
+            offsets.push(format!("{}={}", entity.as_str(), heads.len()));
+            heads += match entity {
+                Entity::ReqHdr => request,
+                Entity::ResHdr => response,
+                _ => "",
+            };
+        }
+        let body = if list.has_body() { "0\r\n\r\n" } else { "" };
+        for method in [Method::Reqmod, Method::Respmod, Method::Options] {
+            for code in [200, 202, 204, 206, 302, 404, 418, 500] {
+                let bytes = format!(
+                    "ICAP/1.0 {code} X\r\nISTag: \"t\"\r\nEncapsulated: {}\r\n\r\n{heads}{body}",
+                    offsets.join(", ")
+                );
+                let ask = match method {
+                    Method::Reqmod => support::client::Ask::reqmod().allow_204().allow_206(),
+                    Method::Respmod => support::client::Ask::respmod().allow_204().allow_206(),
+                    _ => support::client::Ask::options().allow_204().allow_206(),
+                };
+                let status = StatusCode::new(code).unwrap();
+                let fits = list.fits_response(&method, status);
+                let mut client = ask.strict().sent_whole("");
+                let events = client.recv(&bytes);
+                let context = format!("{code} {value} to {method}");
+                assert_eq!(client.trace.error.is_none(), fits, "{context}");
+                assert_eq!(events.last().is_some_and(|last| last == "end"), fits, "{context}");
+                let (limits, leniency) = (Limits::default(), Leniency::strict());
+                let head = ResponseHead::parse(bytes.as_bytes(), &limits, &leniency).unwrap();
+                let mut server = support::server::Server::strict();
+                let asked = match method {
+                    Method::Reqmod => "req-hdr=0, null-body=18",
+                    Method::Respmod => "res-hdr=0, null-body=19",
+                    _ => "null-body=0",
+                };
+                let http = match method {
+                    Method::Reqmod => request,
+                    Method::Respmod => response,
+                    _ => "",
+                };
+                server.recv(format!(
+                    "{method} icap://s/v ICAP/1.0\r\nHost: s\r\nAllow: 204, 206\r\n\
+                     Encapsulated: {asked}\r\n\r\n{http}"
+                ));
+                let sent = server.connection.respond(head.unwrap().0);
+                assert_eq!(sent.is_ok(), fits, "{context}");
+            }
+        }
     }
 }
 

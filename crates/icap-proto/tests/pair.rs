@@ -8,7 +8,8 @@ use bytes::{Buf, Bytes};
 use icap_proto::client::{self, SendState};
 use icap_proto::server;
 use icap_proto::{
-    Headers, HttpHead, IsTag, Leniency, Limits, Method, RequestHead, ResponseHead, StatusCode,
+    Headers, HttpHead, IsTag, Leniency, Limits, Method, RequestHead, ResponseBuilder, ResponseHead,
+    StatusCode,
 };
 use support::rng::Rng;
 
@@ -23,6 +24,12 @@ struct Question {
     /// The source says that it has ended together with its last bytes, not later.
     knows_end: bool,
     trailers: Headers,
+    /// The client takes ICAP trailers.
+    allow_trailers: bool,
+    /// The ICAP trailer of the request; `None`: none is promised.
+    icap_trailer: Option<Headers>,
+    /// The ICAP trailer of the answer where one is allowed and has a place.
+    answer_trailer: Option<Headers>,
 }
 
 /// How the service answers, and when.
@@ -36,8 +43,8 @@ enum Plan {
     Echo,
     /// A new beginning, then the original from an offset.
     Partial { prefix: Vec<u8>, offset: usize },
-    /// An error once the request was read.
-    Error,
+    /// An error, `early`: inside the preview if there is one.
+    Error { early: bool },
 }
 
 /// A message as one side saw it.
@@ -47,6 +54,7 @@ struct Seen {
     status: Option<StatusCode>,
     body: Vec<u8>,
     trailers: Headers,
+    icap_trailer: Headers,
     original_from: Option<u64>,
     ended: bool,
 }
@@ -152,6 +160,22 @@ impl Exchange<'_> {
         true
     }
 
+    /// The server's owner: the head of an answer with parts, its ICAP trailer given with it or later.
+    fn respond(&self, pair: &mut Pair, head: ResponseBuilder) {
+        let promised = self.question.promised();
+        let Some(fields) = promised else {
+            pair.server.respond(head.build().unwrap()).unwrap();
+            return;
+        };
+        let head = head.icap_trailer(["X-Any"]).unwrap().build().unwrap();
+        if head.has_body() && pair.rng.one_in(2) {
+            pair.server.respond(head).unwrap();
+            pair.server.set_icap_trailer(fields).unwrap();
+        } else {
+            pair.server.respond_with_icap_trailer(head, fields).unwrap();
+        }
+    }
+
     /// The server's owner: one event.
     fn serve(&mut self, pair: &mut Pair) -> bool {
         let Some(event) = pair.server.poll_event().unwrap() else { return false };
@@ -164,6 +188,9 @@ impl Exchange<'_> {
                 let in_preview = head.preview().is_some();
                 match self.plan {
                     Plan::Replace { early: true, .. } => self.answer(pair),
+                    Plan::Error { early: true } if in_preview && head.has_body() => {
+                        self.answer(pair)
+                    }
                     Plan::NoContent if pair.server.permits_no_content() => self.answer(pair),
                     Plan::Echo if head.has_body() && !in_preview => self.answer(pair),
                     _ => {}
@@ -185,7 +212,7 @@ impl Exchange<'_> {
                 }
             }
             server::Event::End { trailers, icap_trailer, .. } => {
-                assert!(icap_trailer.is_empty());
+                self.request.icap_trailer = icap_trailer;
                 self.request.trailers = trailers;
                 self.request.ended = true;
                 if self.answered && matches!(self.plan, Plan::Echo) {
@@ -205,18 +232,20 @@ impl Exchange<'_> {
         let head = ResponseHead::builder(match self.plan {
             Plan::NoContent => StatusCode::NO_CONTENT,
             Plan::Partial { .. } => StatusCode::PARTIAL_CONTENT,
-            Plan::Error => StatusCode::INTERNAL_SERVER_ERROR,
+            Plan::Error { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::OK,
         });
         let head = head.istag(&tag());
-        let server = &mut pair.server;
         match self.plan {
-            Plan::NoContent | Plan::Error => server.respond(head.build().unwrap()).unwrap(),
+            Plan::NoContent | Plan::Error { .. } => {
+                pair.server.respond(head.build().unwrap()).unwrap()
+            }
             Plan::Replace { body: None, .. } => {
-                server.respond(head.http(adapted()).build().unwrap()).unwrap();
+                self.respond(pair, head.http(adapted()));
             }
             Plan::Replace { body: Some(body), .. } => {
-                server.respond(head.http(adapted()).body(true).build().unwrap()).unwrap();
+                self.respond(pair, head.http(adapted()).body(true));
+                let server = &mut pair.server;
                 for piece in body.chunks(pair.rng.below(5000) + 1) {
                     server.send_data(Bytes::copy_from_slice(piece)).unwrap();
                 }
@@ -224,7 +253,8 @@ impl Exchange<'_> {
             }
             Plan::Echo => {
                 let body = self.question.body.is_some();
-                server.respond(head.http(adapted()).body(body).build().unwrap()).unwrap();
+                self.respond(pair, head.http(adapted()).body(body));
+                let server = &mut pair.server;
                 if body {
                     server.send_data(Bytes::copy_from_slice(&self.request.body)).unwrap();
                     if self.request.ended {
@@ -233,7 +263,8 @@ impl Exchange<'_> {
                 }
             }
             Plan::Partial { prefix, offset } => {
-                server.respond(head.http(adapted()).body(true).build().unwrap()).unwrap();
+                self.respond(pair, head.http(adapted()).body(true));
+                let server = &mut pair.server;
                 server.send_data(Bytes::copy_from_slice(prefix)).unwrap();
                 server.finish_with_original(*offset as u64).unwrap();
             }
@@ -251,8 +282,9 @@ impl Exchange<'_> {
                 self.answer.start_line = start_line(head.into_http().as_ref());
             }
             client::Event::Data(data) => self.answer.body.extend_from_slice(&data),
-            client::Event::End { trailers, use_original_body, .. } => {
+            client::Event::End { trailers, icap_trailer, use_original_body, .. } => {
                 self.answer.trailers = trailers;
+                self.answer.icap_trailer = icap_trailer;
                 self.answer.original_from = use_original_body;
                 self.answer.ended = true;
             }
@@ -272,10 +304,12 @@ impl Exchange<'_> {
             let trailers =
                 if question.body.is_some() { question.trailers.clone() } else { Headers::new() };
             assert_eq!(self.request.trailers, trailers);
+            let icap_trailer = question.icap_trailer.clone().unwrap_or_default();
+            assert_eq!(self.request.icap_trailer, icap_trailer);
         }
         assert!(self.answer.ended);
         let expected = match plan {
-            Plan::NoContent | Plan::Error => Vec::new(),
+            Plan::NoContent | Plan::Error { .. } => Vec::new(),
             Plan::Replace { body, .. } => body.clone().unwrap_or_default(),
             Plan::Echo => body,
             Plan::Partial { prefix, .. } => prefix.clone(),
@@ -283,12 +317,15 @@ impl Exchange<'_> {
         assert!(self.answer.body == expected, "{} for {}", self.answer.body.len(), expected.len());
         let (status, offset) = match plan {
             Plan::NoContent => (204, None),
-            Plan::Error => (500, None),
+            Plan::Error { .. } => (500, None),
             Plan::Partial { offset, .. } => (206, Some(*offset as u64)),
             _ => (200, None),
         };
         assert_eq!(self.answer.status.map(StatusCode::as_u16), Some(status));
         assert_eq!(self.answer.original_from, offset);
+        let has_parts = !matches!(plan, Plan::NoContent | Plan::Error { .. });
+        let icap_trailer = question.promised().filter(|_| has_parts).unwrap_or_default();
+        assert_eq!(self.answer.icap_trailer, icap_trailer);
         if matches!(plan, Plan::Echo) {
             assert_eq!(self.answer.trailers, self.request.trailers);
         }
@@ -297,6 +334,11 @@ impl Exchange<'_> {
 
 fn tag() -> IsTag {
     IsTag::new("pair").unwrap()
+}
+
+fn some_fields(rng: &mut Rng) -> Headers {
+    let fields = [("X-Id", "1"), ("X-Unannounced", "2 3"), ("x-empty", "")];
+    Headers::from_pairs(fields.into_iter().take(rng.below(4))).unwrap()
 }
 
 fn start_line(head: Option<&HttpHead>) -> Vec<u8> {
@@ -325,7 +367,19 @@ impl Question {
         if self.partial_content {
             builder = builder.allow_partial_content();
         }
+        if self.allow_trailers {
+            builder = builder.allow_trailers();
+        }
+        if self.icap_trailer.is_some() {
+            builder = builder.icap_trailer(["X-Id", "X-Other"]).unwrap();
+        }
         builder.build().unwrap()
+    }
+
+    /// The ICAP trailer of an answer with parts. A promise says that such trailers are understood, too.
+    fn promised(&self) -> Option<Headers> {
+        let allowed = self.allow_trailers || self.icap_trailer.is_some();
+        self.answer_trailer.clone().filter(|_| allowed)
     }
 
     fn random(rng: &mut Rng, size: usize) -> Self {
@@ -350,6 +404,9 @@ impl Question {
             partial_content: rng.one_in(2),
             knows_end: rng.one_in(2),
             trailers: Headers::from_pairs(trailers).unwrap(),
+            allow_trailers: rng.one_in(3),
+            icap_trailer: rng.one_in(4).then(|| some_fields(rng)),
+            answer_trailer: rng.one_in(2).then(|| some_fields(rng)),
         }
     }
 
@@ -365,7 +422,7 @@ impl Question {
         match rng.below(5) {
             0 if self.no_content || in_preview => Plan::NoContent,
             1 if partial => Plan::Partial { prefix: some(rng), offset: rng.below(len + 1) },
-            2 => Plan::Error,
+            2 => Plan::Error { early: rng.one_in(2) },
             3 => Plan::Echo,
             _ => {
                 let body = (!rng.one_in(4)).then(|| some(rng));
@@ -377,7 +434,15 @@ impl Question {
 
 /// Runs one exchange to its end on both sides.
 fn exchange(pair: &mut Pair, question: &Question, plan: &Plan) {
-    pair.client.start(&question.head()).unwrap();
+    let head = question.head();
+    match &question.icap_trailer {
+        None => pair.client.start(&head).unwrap(),
+        Some(fields) if question.body.is_some() && pair.rng.one_in(2) => {
+            pair.client.start(&head).unwrap();
+            pair.client.set_icap_trailer(fields.clone()).unwrap();
+        }
+        Some(fields) => pair.client.start_with_icap_trailer(&head, fields.clone()).unwrap(),
+    }
     let mut exchange = Exchange {
         question,
         plan,
@@ -457,5 +522,63 @@ fn messages_around_the_size_of_a_gathered_chunk() {
 fn large_messages() {
     for seed in 400..412 {
         run(seed, 4, 400_000, &[5_000, 64 * 1024, 100_000]);
+    }
+}
+
+/// OPTIONS with a body in the answer, and a one-way request in between.
+#[test]
+fn options_with_a_body_and_one_way_requests() {
+    for stride in [1, 7, 1000] {
+        let mut pair = Pair::new(500);
+        pair.stride = stride;
+        let uri = || "icap://pair/service".parse().unwrap();
+        for step in 0..3 {
+            let log = Method::from_bytes(b"LOG").unwrap();
+            let method = if step == 1 { log } else { Method::Options };
+            // One way: no answer is awaited, so the bytes are all there is.
+            let head = RequestHead::builder(method, uri()).build().unwrap();
+            if step == 1 {
+                pair.up.extend_from_slice(&head.to_bytes());
+            } else {
+                pair.client.start(&head).unwrap();
+            }
+            let mut seen = Vec::new();
+            for _ in 0..20_000 {
+                pair.deliver();
+                match pair.server.poll_event().unwrap() {
+                    Some(server::Event::End { .. }) if step == 1 => {
+                        pair.server.dismiss().unwrap();
+                        seen.push("dismissed".to_owned());
+                    }
+                    Some(server::Event::End { .. }) => {
+                        let answer = ResponseHead::builder(StatusCode::OK).istag(&tag());
+                        let answer = answer.opt_body("Attribute-List").unwrap();
+                        pair.server.respond(answer.build().unwrap()).unwrap();
+                        pair.server.send_data(Bytes::from_static(b"X-Attribute")).unwrap();
+                        pair.server.finish(&Headers::new()).unwrap();
+                    }
+                    _ => {}
+                }
+                if let Some(event) = pair.client.poll_event().unwrap() {
+                    let line = support::client::line(&event);
+                    match (line.strip_prefix("data "), seen.last_mut()) {
+                        (Some(more), Some(last)) if last.starts_with("data ") => {
+                            last.push_str(more)
+                        }
+                        _ => seen.push(line),
+                    }
+                }
+                if pair.server.is_idle() && pair.client.is_complete() && !pair.deliver() {
+                    break;
+                }
+            }
+            if step == 1 {
+                assert_eq!(seen, ["dismissed"]);
+            } else {
+                assert_eq!(seen, ["response 200 OK [opt-body=0]", "data X-Attribute", "end"]);
+                assert_eq!(pair.client.reusable(), Ok(()));
+            }
+            assert_eq!(pair.server.closing(), None);
+        }
     }
 }

@@ -8,8 +8,8 @@
 mod support;
 
 use bytes::Bytes;
-use icap_proto::{CloseReason, Headers, HttpHead, Misuse, StatusCode};
-use support::server::{Server, head, misuse};
+use icap_proto::{CloseReason, Headers, HttpHead, Leniency, Limits, Misuse, StatusCode};
+use support::server::{Server, head, misuse, preview};
 
 const OPTIONS: &str = "OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n";
 const NO_CONTENT: &str = "ICAP/1.0 204 No Content\r\nISTag: \"t1\"\r\n\r\n";
@@ -232,7 +232,8 @@ fn p2_interim_answers_are_no_answers() {
 fn p2_error_before_the_request_was_read_closes() {
     for (server, closes) in [
         (asked("", "5\r\nhello\r\n"), true),
-        (asked("Preview: 5\r\n", "5\r\nhello\r\n"), true),
+        // The rest of a preview is bounded: see `p2_error_in_a_preview`.
+        (asked("Preview: 5\r\n", "5\r\nhello\r\n"), false),
         (asked("", "5\r\nhello\r\n0\r\n\r\n"), false),
         (previewed("", "0"), false),
         (previewed("", "0; ieof"), false),
@@ -242,6 +243,119 @@ fn p2_error_before_the_request_was_read_closes() {
         assert_eq!(server.sent().contains("Connection: close\r\n"), closes);
         assert_eq!(server.closing().is_some(), closes);
     }
+}
+
+/// The rest of a preview is read and thrown away when what was announced is within both limits.
+#[test]
+fn p2_error_in_a_preview() {
+    let mut limits = Limits::default();
+    (limits.preview, limits.drain) = (20, 10);
+    for (announced, read, kept) in [
+        // What is left is within the drain budget, or one past it.
+        (10, 0, true),
+        (11, 0, false),
+        (15, 5, true),
+        (16, 5, false),
+        // All of it is within the limit of previews, or one past it.
+        (20, 15, true),
+        (21, 15, false),
+        (u64::MAX, 15, false),
+    ] {
+        for status in [400, 404, 500, 599] {
+            let mut server = Server::with(limits, Leniency::default());
+            let chunk = format!("{read:x}\r\n{}\r\n", "x".repeat(read));
+            let chunk = if read == 0 { "" } else { &chunk };
+            server.recv(preview(announced, chunk));
+            server.respond(StatusCode::new(status).unwrap()).unwrap();
+            let context = format!("{announced} {read} {status}");
+            assert_eq!(!server.sent().contains("Connection: close\r\n"), kept, "{context}");
+            assert_eq!(server.closing().is_none(), kept, "{context}");
+            assert!(server.poll().is_empty());
+            assert_eq!(server.connection.wants_input(), kept, "{context}");
+        }
+    }
+}
+
+#[test]
+fn p2_error_in_a_preview_and_the_next_request() {
+    for end in ["0\r\n\r\n", "0; ieof\r\n\r\n"] {
+        let mut server = Server::new();
+        server.recv(preview(5, "2\r\nhe\r\n"));
+        server.respond(StatusCode::NOT_FOUND).unwrap();
+        assert!(!server.sent().contains("close"));
+        // Neither data nor end are told, and what is inside is no request.
+        assert_eq!(server.recv(format!("2\r\nll\r\n{end}")), [] as [&str; 0]);
+        assert!(server.connection.is_idle());
+        assert_eq!(server.recv(OPTIONS).len(), 2);
+    }
+    // A client that sends more than it announced.
+    let mut server = Server::new();
+    server.recv(preview(5, "2\r\nhe\r\n"));
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    server.recv("4\r\nllo!\r\n0\r\n\r\n");
+    assert_eq!(server.closing(), Some(CloseReason::Failed));
+    // A client that was told to go on is past its preview.
+    let mut server = previewed("", "0");
+    server.send_continue().unwrap();
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert!(server.sent().contains("Connection: close\r\n"));
+    // Who gave up waiting does not wait for more.
+    let mut server = Server::new();
+    server.recv(preview(5, "2\r\nhe\r\n"));
+    server.respond(StatusCode::REQUEST_TIMEOUT).unwrap();
+    assert!(server.sent().contains("Connection: close\r\n"));
+    assert_eq!(server.closing(), Some(CloseReason::Asked));
+    // A request that is not understood is the last, whatever it announced.
+    let mut server = Server::new();
+    server.recv(preview(5, "x"));
+    server.respond(StatusCode::BAD_REQUEST).unwrap();
+    assert!(server.sent().contains("Connection: close\r\n"));
+    assert_eq!(server.closing(), Some(CloseReason::Failed));
+}
+
+#[test]
+fn p2_options_answers_have_a_list() {
+    let mut server = Server::new();
+    server.recv(OPTIONS);
+    server.connection.respond(head(StatusCode::OK).build().unwrap()).unwrap();
+    let null_body = "ICAP/1.0 200 OK\r\nISTag: \"t1\"\r\nEncapsulated: null-body=0\r\n\r\n";
+    assert_eq!(server.sent(), null_body);
+    server.recv(OPTIONS);
+    server.connection.respond(head(StatusCode::OK).null_body().build().unwrap()).unwrap();
+    assert_eq!(server.sent(), null_body);
+    // Errors, and 200 to a method that nobody specified, do without.
+    server.recv(OPTIONS);
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert!(!server.sent().contains("Encapsulated"));
+    server.recv("LOG icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n");
+    server.respond(StatusCode::OK).unwrap();
+    assert!(!server.sent().contains("Encapsulated"));
+}
+
+#[test]
+fn p2_options_answer_with_a_body() {
+    let mut server = Server::new();
+    server.recv(OPTIONS);
+    let answer = head(StatusCode::OK).opt_body("Attribute-List").unwrap().build().unwrap();
+    server.connection.respond(answer).unwrap();
+    server.send("X-Attribute: a").unwrap();
+    server.finish().unwrap();
+    assert_eq!(
+        server.sent(),
+        "ICAP/1.0 200 OK\r\nISTag: \"t1\"\r\nOpt-body-type: Attribute-List\r\n\
+         Encapsulated: opt-body=0\r\n\r\ne\r\nX-Attribute: a\r\n0\r\n\r\n"
+    );
+    assert_eq!(server.recv(OPTIONS).len(), 2);
+    // Only there.
+    let opt_body = || head(StatusCode::OK).opt_body("x").unwrap();
+    let mut server = asked("", "0\r\n\r\n");
+    let refused = server.connection.respond(opt_body().build().unwrap());
+    assert_eq!(misuse(refused), Misuse::Composition);
+    let http = HttpHead::response(200, "OK", [] as [(&str, &str); 0]).unwrap();
+    assert_eq!(opt_body().http(http).build().unwrap_err(), Misuse::Composition);
+    let no_content = head(StatusCode::NO_CONTENT).opt_body("x").unwrap();
+    assert_eq!(no_content.build().unwrap_err(), Misuse::Composition);
+    assert!(head(StatusCode::OK).opt_body("a\r\nb").is_err());
 }
 
 #[test]
@@ -322,9 +436,21 @@ fn p3_rest_of_the_original_outside_a_206() {
     assert_eq!(misuse(server.connection.finish_with_original(0)), Misuse::PartialContentNotAllowed);
     server.finish().unwrap();
     assert_eq!(server.sent(), format!("{OK_HEAD}0\r\n\r\n"));
+}
+
+/// The extension needs a last chunk to stand on, if the prefix is empty too.
+#[test]
+fn p3_rest_of_the_original_needs_a_body() {
     let mut server = asked("Allow: 204, 206\r\n", "0\r\n\r\n");
     server.respond_http(StatusCode::PARTIAL_CONTENT, false).unwrap();
+    server.sent();
     assert_eq!(misuse(server.connection.finish_with_original(0)), Misuse::NoBody);
+    assert_eq!(server.sent(), "");
+    let mut server = asked("Allow: 204, 206\r\n", "0\r\n\r\n");
+    server.respond_http(StatusCode::PARTIAL_CONTENT, true).unwrap();
+    server.sent();
+    server.connection.finish_with_original(0).unwrap();
+    assert_eq!(server.sent(), "0; use-original-body=0\r\n\r\n");
 }
 
 #[test]

@@ -144,8 +144,14 @@ fn s1_parts_that_the_method_does_not_have() {
 #[test]
 fn s1_refusals_of_the_owner() {
     // Wrong service, wrong method, credentials: with nothing left to read the connection goes on.
-    for status in [StatusCode::NOT_FOUND, StatusCode::NOT_IMPLEMENTED, StatusCode::BAD_COMPOSITION]
-    {
+    for status in [
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        StatusCode::BAD_COMPOSITION,
+        StatusCode::NOT_IMPLEMENTED,
+    ] {
         let mut server = Server::new();
         assert_eq!(server.recv("FOO icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n")[1], "end");
         server.respond(status).unwrap();
@@ -376,6 +382,25 @@ fn s5_data_and_trailers() {
     assert_eq!(server.recv("5\r\nhel"), ["data hel"]);
     assert_eq!(server.recv("lo\r\n"), ["data lo"]);
     assert_eq!(server.recv("0\r\nX-Sum: 1\r\n\r\n"), ["end trailers={X-Sum: 1\\r\\n}"]);
+}
+
+/// Fields of a trailer that would frame a head frame nothing (RFC 9110 section 6.5.1).
+#[test]
+fn s5_framing_fields_in_trailers_have_no_effect() {
+    let framing = "Content-Length: 9\r\nTransfer-Encoding: chunked\r\nHost: t\r\n\
+        Encapsulated: req-body=0\r\nPreview: 1\r\nTrailer: X\r\n";
+    let icap = "Allow: trailers\r\nTrailer: X-Id\r\n";
+    for (fields, trailers) in
+        [("", format!("0\r\n{framing}\r\n")), (icap, format!("0\r\n\r\n{framing}\r\n"))]
+    {
+        let mut server = Server::new();
+        let events = server.recv(respmod(fields) + "5\r\nhello\r\n" + &trailers);
+        assert_eq!(events[1], "data hello");
+        assert!(events[2].contains("trailer") && events.len() == 3, "{events:?}");
+        server.respond(StatusCode::NOT_FOUND).unwrap();
+        assert!(!server.sent().contains("close"));
+        assert_eq!(server.recv(OPTIONS), OPTIONS_EVENTS);
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@
 
 mod support;
 
-use icap_proto::{CloseReason, Error, Leniency, Limits, StatusCode, Truncated};
-use support::server::{OPTIONS, OPTIONS_EVENTS, Server, preview, respmod};
+use icap_proto::{CloseReason, Error, Leniency, Limits, Misuse, StatusCode, Truncated};
+use support::server::{OPTIONS, OPTIONS_EVENTS, Server, misuse, preview, respmod};
 
 const NONE: [&str; 0] = [];
 
@@ -100,26 +100,62 @@ fn s7_end_of_the_connection_leaves_the_answer() {
 
 // S8: the rest of an answered request is thrown away.
 
+/// A 204 to a request whose body is on its way, with a budget of 16 bytes for what still comes of it.
+fn draining(fields: &str) -> Server {
+    let mut limits = Limits::default();
+    limits.drain = 16;
+    let mut server = Server::with(limits, Leniency::default());
+    // What came before the answer does not count.
+    server.recv(respmod(&format!("Allow: 204\r\n{fields}")) + "14\r\n01234567890123456789\r\n");
+    server.respond(StatusCode::NO_CONTENT).unwrap();
+    assert!(!server.sent().contains("close"));
+    assert!(server.poll().is_empty() && server.connection.wants_input());
+    server
+}
+
+/// The budget counts what is on the wire: chunk lines, line ends and trailers as well as data.
 #[test]
 fn s8_drain_budget() {
-    let mut limits = Limits::default();
-    limits.drain = 10;
-    for (bytes, kept) in [(0, true), (10, true), (11, false), (100, false)] {
-        let mut server = Server::with(limits, Leniency::default());
-        // What came before the answer does not count.
-        server.recv(respmod("Allow: 204\r\n") + "5\r\nhello\r\n");
-        server.respond(StatusCode::NO_CONTENT).unwrap();
-        assert!(!server.sent().contains("close"));
-        assert!(server.poll().is_empty() && server.connection.wants_input());
-        let chunk = format!("{bytes:x}\r\n{}\r\n", "x".repeat(bytes));
-        let chunk = if bytes == 0 { "" } else { &chunk };
-        if kept {
-            assert_eq!(server.recv(format!("{chunk}0\r\n\r\n{OPTIONS}")), OPTIONS_EVENTS);
-        } else {
-            server.recv(chunk.strip_suffix("\r\n").unwrap());
-            assert_eq!(server.closing(), Some(CloseReason::Asked));
-            assert!(!server.connection.wants_input());
+    let trailer = "Allow: trailers\r\nTrailer: X\r\n";
+    for (fields, rest, kept) in [
+        ("", "0\r\n\r\n", true),
+        ("", "6\r\nabcdef\r\n0\r\n\r\n", true),
+        ("", "7\r\nabcdefg\r\n0\r\n\r\n", false),
+        // One byte in a chunk is six on the wire.
+        ("", "1\r\na\r\n0\r\n\r\n", true),
+        ("", "1\r\na\r\n1\r\nb\r\n0\r\n\r\n", false),
+        ("", "0\r\nX-Sum: 12\r\n\r\n", true),
+        ("", "0\r\nX-Sum: 123\r\n\r\n", false),
+        ("", "0;abcdefghij\r\n\r\n", true),
+        ("", "0;abcdefghijk\r\n\r\n", false),
+        (trailer, "0\r\n\r\nX: 1234\r\n\r\n", true),
+        (trailer, "0\r\n\r\nX: 12345\r\n\r\n", false),
+    ] {
+        assert_eq!(rest.len() <= 16, kept, "the row is wrong: {rest:?}");
+        for cuts in support::every_cut(rest.len()) {
+            let mut server = draining(fields);
+            let mut trace = support::Trace::default();
+            trace.feed_cut(&mut server, rest.as_bytes(), &cuts);
+            assert_eq!((trace.lines.len(), trace.error), (0, None), "{rest:?}");
+            if kept {
+                assert_eq!(server.closing(), None, "{rest:?} {cuts:?}");
+                assert_eq!(server.recv(OPTIONS), OPTIONS_EVENTS, "{rest:?}");
+            } else {
+                assert_eq!(server.closing(), Some(CloseReason::Asked), "{rest:?} {cuts:?}");
+                assert!(!server.connection.wants_input());
+            }
         }
+    }
+}
+
+#[test]
+fn s8_drain_budget_in_the_middle_of_a_chunk() {
+    for (bytes, kept) in [(13, true), (14, false)] {
+        let mut server = draining("");
+        // Three bytes of chunk line.
+        assert_eq!(server.recv(format!("f\r\n{}", "x".repeat(bytes))), NONE);
+        assert_eq!(server.closing().is_none(), kept, "{bytes}");
+        assert_eq!(server.connection.wants_input(), kept);
     }
 }
 
@@ -146,4 +182,72 @@ fn s8_fault_while_draining() {
     server.respond(StatusCode::NO_CONTENT).unwrap();
     assert_eq!(server.recv_eof(), Some(Error::Closed(Truncated::InBody)));
     assert_eq!(server.closing(), Some(CloseReason::Failed));
+}
+
+// One-way requests: the request is over without an answer.
+
+const LOG: &str = "LOG icap://s/v ICAP/1.0\r\nHost: s\r\nEncapsulated: null-body=0\r\n\r\n";
+
+#[test]
+fn s7_one_way_request_and_the_next() {
+    let mut server = Server::new();
+    assert_eq!(server.recv_until(format!("{LOG}{LOG}{OPTIONS}"), "request").len(), 1);
+    // Before its end was told.
+    server.connection.dismiss().unwrap();
+    assert!(!server.connection.is_unanswered());
+    assert_eq!(server.recv_until("", "end"), ["request LOG icap://s/v [null-body=0]", "end"]);
+    // After its end was told.
+    server.connection.dismiss().unwrap();
+    assert_eq!(server.recv_until("", "end"), OPTIONS_EVENTS);
+    assert_eq!((server.sent(), server.closing()), (String::new(), None));
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert_eq!(server.sent().matches("ICAP/1.0 ").count(), 1);
+}
+
+#[test]
+fn s7_one_way_request_that_ends_the_connection() {
+    let bytes = LOG.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let mut server = Server::new();
+    server.recv(bytes);
+    assert_eq!(server.closing(), None);
+    server.connection.dismiss().unwrap();
+    assert_eq!((server.sent(), server.closing()), (String::new(), Some(CloseReason::Asked)));
+}
+
+#[test]
+fn s7_only_extension_methods_are_one_way() {
+    for bytes in [OPTIONS.to_owned(), respmod("") + "0\r\n\r\n", respmod(""), preview(0, "")] {
+        let mut server = Server::new();
+        server.recv(bytes);
+        assert_eq!(misuse(server.connection.dismiss()), Misuse::AnswerDue);
+        server.respond(StatusCode::NOT_FOUND).unwrap();
+    }
+    let answered = || {
+        let mut server = Server::new();
+        server.recv(LOG);
+        server.respond(StatusCode::NOT_IMPLEMENTED).unwrap();
+        server
+    };
+    let dismissed = || {
+        let mut server = Server::new();
+        server.recv(LOG);
+        server.connection.dismiss().unwrap();
+        server
+    };
+    let failed = || {
+        let mut server = Server::new();
+        server.recv("LOG icap://s/v ICAP/1.0\r\n: \r\n\r\n");
+        assert!(server.trace.error.is_some());
+        server
+    };
+    let unfinished = || {
+        let mut server = Server::new();
+        server.recv("LOG icap://s");
+        server
+    };
+    for mut server in [Server::new(), answered(), dismissed(), failed(), unfinished()] {
+        assert_eq!(misuse(server.connection.dismiss()), Misuse::NothingToAnswer);
+    }
+    // And a request that was dismissed takes no answer.
+    assert_eq!(misuse(dismissed().respond(StatusCode::OK)), Misuse::NothingToAnswer);
 }

@@ -35,6 +35,8 @@ pub struct Connection {
     answer: Answer,
     /// Trailers of a body that ended while 100 Continue was awaited.
     held_trailers: Headers,
+    /// The fields of a promised ICAP trailer, until the request ends.
+    icap_trailer: Headers,
     /// Bytes of the server were there before anything was asked.
     unasked: bool,
     close: Option<CloseReason>,
@@ -65,19 +67,44 @@ impl Connection {
             reader: HeadReader::new(),
             answer: Answer::default(),
             held_trailers: Headers::new(),
+            icap_trailer: Headers::new(),
             unasked: false,
             close: None,
             failed: None,
         }
     }
 
-    /// Starts an exchange: queues the head.
+    /// Starts an exchange: queues the head. An ICAP trailer that it promises is empty unless
+    /// [`set_icap_trailer`](Self::set_icap_trailer) says more before the body ends.
     ///
     /// # Errors
     ///
     /// [`Misuse::NotIdle`] while another exchange is in progress or when the connection may not be
     /// [reused](Self::reusable).
     pub fn start(&mut self, head: &RequestHead) -> Result<(), Error> {
+        self.begin(head, Headers::new())
+    }
+
+    /// Starts an exchange whose request ends in an ICAP trailer with these fields: at once behind a head without
+    /// body, else behind the body (draft-rousskov-icap-trailers section 6). Fields that frame, route or
+    /// authorize are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoIcapTrailer`] when the head [promises none](crate::RequestBuilder::icap_trailer), else as
+    /// [`start`](Self::start).
+    pub fn start_with_icap_trailer(
+        &mut self,
+        head: &RequestHead,
+        fields: Headers,
+    ) -> Result<(), Error> {
+        if !head.ends_with_icap_trailer() {
+            return Err(Misuse::NoIcapTrailer.into());
+        }
+        self.begin(head, fields)
+    }
+
+    fn begin(&mut self, head: &RequestHead, icap_trailer: Headers) -> Result<(), Error> {
         let fresh = self.state.write == Write::Idle && self.failed.is_none();
         if !fresh && self.reusable().is_err() {
             return Err(Misuse::NotIdle.into());
@@ -87,6 +114,7 @@ impl Connection {
         self.reader = HeadReader::new();
         self.answer = Answer::default();
         self.held_trailers = Headers::new();
+        self.icap_trailer = icap_trailer;
         self.unasked = !self.input.is_empty();
         self.input.start_message();
         if head.close() {
@@ -97,8 +125,30 @@ impl Connection {
             preview: head.preview(),
             allow_no_content: head.allow().no_content,
             allow_partial_content: head.allow().partial_content,
+            icap_trailer: head.ends_with_icap_trailer(),
         });
+        if head.ends_with_icap_trailer() && !head.has_body() {
+            self.write_icap_trailer();
+        }
         Ok(())
+    }
+
+    /// Gives the promised ICAP trailer these fields, in place of those given before. They go out when the request
+    /// ends; an answer that ends it in its preview leaves no place for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoIcapTrailer`] when the head [promised none](crate::RequestBuilder::icap_trailer) or the
+    /// request has ended.
+    pub fn set_icap_trailer(&mut self, fields: Headers) -> Result<(), Error> {
+        if self.state.owes_icap_trailer() {
+            self.icap_trailer = fields;
+            Ok(())
+        } else if self.state.icap_trailer_is_moot() {
+            Ok(())
+        } else {
+            Err(Misuse::NoIcapTrailer.into())
+        }
     }
 
     /// Where the request stands.
@@ -151,7 +201,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends the body: with `ieof` inside the preview, else with the last chunk and the trailers.
+    /// Ends the body: with `ieof` inside the preview, else with the last chunk and the trailers. A promised ICAP
+    /// trailer follows.
     ///
     /// Trailers of a body that fits into the preview go with it. No server but c-icap is known to refuse
     /// trailers.
@@ -160,11 +211,15 @@ impl Connection {
     ///
     /// [`Misuse::NoBody`] when no body is being sent.
     pub fn finish(&mut self, trailers: &Headers) -> Result<(), Error> {
+        let promised = self.state.owes_icap_trailer();
         let end = self.state.finish()?;
         if end == End::Nothing {
             self.held_trailers = trailers.clone();
         }
         self.write_end(end, trailers);
+        if promised && end.is_final() {
+            self.write_icap_trailer();
+        }
         Ok(())
     }
 
@@ -182,6 +237,15 @@ impl Connection {
             }
             End::Nothing => {}
         }
+    }
+
+    /// The ICAP trailer: field lines or none, and the empty line (draft-rousskov-icap-trailers section 6).
+    fn write_icap_trailer(&mut self) {
+        let fields = core::mem::take(&mut self.icap_trailer);
+        if fields.has_member("Connection", "close") {
+            self.close = Some(CloseReason::Asked);
+        }
+        encode::trailer_section(self.output.framing(), &fields);
     }
 
     /// Whether bytes should be read: everything that has arrived is used up and more must come. False while the
@@ -315,8 +379,7 @@ impl Connection {
         }
         self.answer.status = Some(status);
         // Only a message with parts can have a trailer behind them (draft-rousskov-icap-trailers section 3).
-        self.answer.icap_trailer =
-            head.has_icap_trailer() && head.parts() != crate::Encapsulated::NONE;
+        self.answer.icap_trailer = head.ends_with_icap_trailer();
         self.state.read = if head.has_body() { Read::Body } else { self.behind_body() };
         Ok(Next::Event(Event::Response(alloc::boxed::Box::new(head))))
     }
@@ -325,6 +388,7 @@ impl Connection {
         if head.parts() != crate::Encapsulated::NONE {
             return Err(PeerMisbehaved::UnexpectedBody.into());
         }
+        let promised = self.state.owes_icap_trailer();
         let continued = self.state.on_continue(&self.leniency)?;
         self.input.start_message();
         match continued {
@@ -333,6 +397,9 @@ impl Connection {
             Continued::ProceedToEnd => {
                 let trailers = core::mem::take(&mut self.held_trailers);
                 self.write_end(End::Body, &trailers);
+                if promised {
+                    self.write_icap_trailer();
+                }
                 Ok(Next::Event(Event::Continue))
             }
         }

@@ -4,9 +4,10 @@
 //! the whole request (erratum e7), so reading starts before writing ends.
 //!
 //! ```text
-//!  request   start ─► preview ─► awaiting continue ─► streaming ─► done
-//!                        │  `0; ieof`      │  final answer   ▲       ▲
-//!                        └─────────────────┴─────────────────┼───────┘
+//!  request   start ─► preview ─► awaiting continue ─► streaming ─► ICAP trailer ─► done
+//!                        │                 │  final answer   ▲         ▲             ▲
+//!                        │                 └─────────────────┼─────────┼─────────────┘
+//!                        └─ `0; ieof` ───────────────────────┼─────────┘
 //!              without a preview ────────────────────────────┘
 //!
 //!  answer    head ─► [100: head again] ─► body ─► ICAP trailer ─► done

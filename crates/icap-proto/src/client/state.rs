@@ -46,6 +46,14 @@ pub(super) enum End {
     Nothing,
 }
 
+impl End {
+    /// Whether nothing of the request comes behind it but the ICAP trailer
+    /// (draft-rousskov-icap-trailers section 8).
+    pub(super) const fn is_final(self) -> bool {
+        matches!(self, Self::Ieof | Self::Body)
+    }
+}
+
 /// The shape of a request, as far as the dialogue depends on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
@@ -53,6 +61,8 @@ pub(super) struct Shape {
     pub(super) preview: Option<u64>,
     pub(super) allow_no_content: bool,
     pub(super) allow_partial_content: bool,
+    /// An ICAP trailer was promised.
+    pub(super) icap_trailer: bool,
 }
 
 /// What 100 Continue means now.
@@ -89,6 +99,7 @@ impl State {
             preview: None,
             allow_no_content: false,
             allow_partial_content: false,
+            icap_trailer: false,
         };
         Self {
             write: Write::Idle,
@@ -138,6 +149,18 @@ impl State {
         if let Write::Preview(left) = self.write {
             self.write = Write::Preview(left.saturating_sub(bytes));
         }
+    }
+
+    /// Whether the end of the request, and with it the promised ICAP trailer, is still to be written.
+    pub(super) const fn owes_icap_trailer(&self) -> bool {
+        self.shape.icap_trailer
+            && matches!(self.write, Write::Preview(_) | Write::Paused | Write::Body)
+    }
+
+    /// Whether the promised ICAP trailer needs no fields any more: an answer has ended the request without it, or
+    /// came when it was written.
+    pub(super) const fn icap_trailer_is_moot(&self) -> bool {
+        self.shape.icap_trailer && self.has_answer()
     }
 
     /// The preview ends here although the body may go on.

@@ -38,6 +38,8 @@ pub struct Connection {
     decoder: ChunkDecoder,
     trailer_scan: HeadScan,
     trailers: Headers,
+    /// The fields of the ICAP trailer that the answer promises, until it ends.
+    icap_trailer: Headers,
     close: Option<CloseReason>,
     failed: Option<Error>,
 }
@@ -57,6 +59,7 @@ impl Connection {
             decoder: ChunkDecoder::default(),
             trailer_scan: HeadScan::default(),
             trailers: Headers::new(),
+            icap_trailer: Headers::new(),
             close: None,
             failed: None,
         }
@@ -94,16 +97,53 @@ impl Connection {
         self.state.permits_partial_content()
     }
 
+    /// Whether the answer to the request in progress may end in an ICAP trailer: the client allows it
+    /// (draft-rousskov-icap-trailers section 9).
+    #[must_use]
+    pub const fn permits_icap_trailer(&self) -> bool {
+        self.state.permits_icap_trailer()
+    }
+
     /// Queues the head of the final answer. After an error of the client the answer is the last.
     ///
     /// `Connection: close` is added where the connection cannot go on: the client asked for it, its bytes are
-    /// not understood, or an error is told before the request was read to its end.
+    /// not understood, or an error is told before the request was read to its end. An error told in a preview
+    /// is no such end where the rest of the preview, as it was announced, is within [`Limits::preview`] and
+    /// [`Limits::drain`]: it is read and thrown away, unless the error is 408.
+    ///
+    /// A 200 to OPTIONS without parts says `Encapsulated: null-body=0` (RFC 3507 section 4.10.2). An ICAP trailer
+    /// that the head promises is empty unless [`set_icap_trailer`](Self::set_icap_trailer) says more before the
+    /// body ends.
     ///
     /// # Errors
     ///
-    /// [`Misuse`] when there is nothing to answer, the status is 1xx, the client does not take a 204 or 206, or
-    /// the parts do not fit the method. While the head of a request is on its way only an error can be told.
-    pub fn respond(&mut self, mut head: ResponseHead) -> Result<(), Error> {
+    /// [`Misuse`] when there is nothing to answer, the status is 1xx, the client does not take a 204, a 206 or an
+    /// ICAP trailer, or the parts do not fit the method. While the head of a request is on its way only an error
+    /// can be told.
+    pub fn respond(&mut self, head: ResponseHead) -> Result<(), Error> {
+        self.answer(head, Headers::new())
+    }
+
+    /// Queues the head of a final answer that ends in an ICAP trailer with these fields: at once behind a head
+    /// without body, else behind the body (draft-rousskov-icap-trailers section 6). Fields that frame, route or
+    /// authorize are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoIcapTrailer`] when the head [promises none](crate::ResponseBuilder::icap_trailer), else as
+    /// [`respond`](Self::respond).
+    pub fn respond_with_icap_trailer(
+        &mut self,
+        head: ResponseHead,
+        fields: Headers,
+    ) -> Result<(), Error> {
+        if !head.ends_with_icap_trailer() {
+            return Err(Misuse::NoIcapTrailer.into());
+        }
+        self.answer(head, fields)
+    }
+
+    fn answer(&mut self, mut head: ResponseHead, icap_trailer: Headers) -> Result<(), Error> {
         let status = head.status();
         let nothing_asked = match self.state.read {
             _ if self.failed.is_some() => false,
@@ -130,7 +170,16 @@ impl Connection {
         if !fits {
             return Err(Misuse::Composition.into());
         }
-        let early_error = status.is_error() && !self.state.request_is_over();
+        if head.ends_with_icap_trailer() && !self.permits_icap_trailer() {
+            return Err(Misuse::IcapTrailerNotAllowed.into());
+        }
+        if status == StatusCode::OK && self.method == Some(Method::Options) {
+            head.set_null_body();
+        }
+        // 408 says that the rest is waited for no longer.
+        let waits =
+            self.state.is_in_short_preview(&self.limits) && status != StatusCode::REQUEST_TIMEOUT;
+        let early_error = status.is_error() && !self.state.request_is_over() && !waits;
         // Bytes behind a preview that was not answered yet are the next request or the rest of this one: the
         // client that sent them does not know either.
         let ambiguous = self.state.read == Read::Paused && !self.input.is_empty();
@@ -141,7 +190,48 @@ impl Connection {
             head.set_close();
         }
         head.encode(self.output.framing());
-        self.state.on_answer(status, head.has_body());
+        let trailer = head.ends_with_icap_trailer();
+        self.state.on_answer(status, head.has_body(), trailer);
+        self.icap_trailer = icap_trailer;
+        if trailer && !head.has_body() {
+            self.write_icap_trailer();
+        }
+        Ok(())
+    }
+
+    /// Gives the promised ICAP trailer these fields, in place of those given before. They go out behind the body.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::NoIcapTrailer`] when no answer is being sent that [promises
+    /// one](crate::ResponseBuilder::icap_trailer).
+    pub fn set_icap_trailer(&mut self, fields: Headers) -> Result<(), Error> {
+        if !self.state.owes_icap_trailer() {
+            return Err(Misuse::NoIcapTrailer.into());
+        }
+        self.icap_trailer = fields;
+        Ok(())
+    }
+
+    /// Ends a one-way request, to which the client expects no answer, such as LOG
+    /// (draft-stecher-icap-subid section 6). Only the owner can know which methods are such.
+    ///
+    /// What is left of the request is read and thrown away; then the connection goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::AnswerDue`] for the methods of RFC 3507, which all are answered;
+    /// [`Misuse::NothingToAnswer`] without a request, after an answer and after an error of the client.
+    pub fn dismiss(&mut self) -> Result<(), Error> {
+        if self.state.write != Write::Nothing || self.failed.is_some() {
+            return Err(Misuse::NothingToAnswer.into());
+        }
+        match self.method {
+            None => return Err(Misuse::NothingToAnswer.into()),
+            Some(Method::Extension(_)) => {}
+            Some(_) => return Err(Misuse::AnswerDue.into()),
+        }
+        self.state.dismiss();
         Ok(())
     }
 
@@ -161,7 +251,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends the body of the answer.
+    /// Ends the body of the answer. A promised ICAP trailer follows.
     ///
     /// # Errors
     ///
@@ -190,8 +280,19 @@ impl Connection {
     fn finish_with(&mut self, extension: LastChunk, trailers: &Headers) -> Result<(), Error> {
         let Write::Body { .. } = self.state.write else { return Err(Misuse::NoBody.into()) };
         encode::last_chunk(&mut self.output, extension, trailers);
-        self.state.write = Write::Done;
+        if self.state.on_answer_end() {
+            self.write_icap_trailer();
+        }
         Ok(())
+    }
+
+    /// The ICAP trailer: field lines or none, and the empty line (draft-rousskov-icap-trailers section 6).
+    fn write_icap_trailer(&mut self) {
+        let fields = core::mem::take(&mut self.icap_trailer);
+        if fields.has_member("Connection", "close") {
+            self.close.get_or_insert(CloseReason::Asked);
+        }
+        encode::trailer_section(self.output.framing(), &fields);
     }
 
     /// Breaks the answer off: the connection ends without a last chunk, so that the client sees the cut.
@@ -362,13 +463,13 @@ impl Connection {
             self.close = Some(CloseReason::UnannouncedTrailer);
         }
         let previewing = matches!(head.method(), Method::Reqmod | Method::Respmod);
-        let parts = *head.encapsulated() != crate::Encapsulated::NONE;
         self.state.on_request(Shape {
             body: head.has_body(),
             preview: head.preview().filter(|_| previewing),
-            icap_trailer: head.has_icap_trailer() && parts,
+            icap_trailer: head.ends_with_icap_trailer(),
             allow_no_content: head.allow().no_content,
             allow_partial_content: head.allow().partial_content,
+            allow_trailers: head.allow().trailers,
         });
         self.method = Some(head.method().clone());
         self.decoder = ChunkDecoder::default();
@@ -379,9 +480,11 @@ impl Connection {
     fn read_body(&mut self) -> Result<Next, Error> {
         let Self { decoder, input, limits, leniency, .. } = self;
         let base = input.position();
+        let before = decoder.consumed();
         let part = decoder
             .decode(input.buffer(), limits, leniency)
             .map_err(|error| error.shifted(base))?;
+        self.state.on_wire(decoder.consumed().saturating_sub(before));
         match part {
             None => Ok(Next::Starved),
             Some(Part::Data(mut data)) => {
@@ -421,9 +524,11 @@ impl Connection {
 
     fn read_trailer(&mut self) -> Result<Next, Error> {
         let Self { trailer_scan, input, limits, leniency, .. } = self;
+        let before = input.position();
         let Some(trailer) = input.trailer(trailer_scan, limits, leniency)? else {
             return Ok(Next::Starved);
         };
+        self.state.on_wire(input.position().saturating_sub(before));
         if trailer.has_member("Connection", "close") {
             self.close = Some(CloseReason::Asked);
         }

@@ -7,7 +7,7 @@
 //!                │                └─ final answer ──────────────────┤
 //!                └─ without a preview ─────►┘   without a body ─────┘
 //!
-//!  answer    nothing ─► [100] ─► head ─► body ─► done      (then the next request)
+//!  answer    nothing ─► [100] ─► head ─► body ─► ICAP trailer ─► done      (then the next request)
 //! ```
 //!
 //! A whole exchange, answered from the preview:
@@ -51,6 +51,10 @@ use crate::request::RequestHead;
 ///
 /// The order is: [`Request`](Event::Request), [`Data`](Event::Data) as often as there is body with one
 /// [`PreviewEnd`](Event::PreviewEnd) where a preview ends, then one [`End`](Event::End).
+///
+/// A request that is answered finally from its preview ends there: after a `PreviewEnd` that is not `complete` no
+/// `End` comes unless 100 Continue was sent. Once an answer is complete nothing more of its request is told,
+/// neither data nor end; the next event is the next [`Request`](Event::Request).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {

@@ -1,7 +1,7 @@
 //! Every transition of a server exchange. No byte is read or written here.
 
-use crate::StatusCode;
 use crate::error::{Misuse, PeerMisbehaved};
+use crate::{Limits, StatusCode};
 
 /// The request on its way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(super) struct Shape {
     pub(super) icap_trailer: bool,
     pub(super) allow_no_content: bool,
     pub(super) allow_partial_content: bool,
+    /// The client takes ICAP trailers.
+    pub(super) allow_trailers: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -53,9 +55,11 @@ pub(super) struct State {
     pub(super) write: Write,
     shape: Shape,
     continued: bool,
-    /// Body bytes thrown away since the answer was complete.
+    /// Bytes on the wire thrown away since the answer was complete.
     drained: u64,
     preview_bytes: u64,
+    /// The answer in progress promises an ICAP trailer.
+    owes_icap_trailer: bool,
 }
 
 impl State {
@@ -67,6 +71,7 @@ impl State {
             continued: false,
             drained: 0,
             preview_bytes: 0,
+            owes_icap_trailer: false,
         }
     }
 
@@ -87,6 +92,11 @@ impl State {
             *left = left.saturating_sub(bytes);
             self.preview_bytes = self.preview_bytes.saturating_add(bytes);
         }
+    }
+
+    /// So many bytes were taken off the wire. What the client sends counts, not what it means: a body in chunks of
+    /// one byte is six times the work.
+    pub(super) fn on_wire(&mut self, bytes: u64) {
         if self.is_draining() {
             self.drained = self.drained.saturating_add(bytes);
         }
@@ -146,12 +156,42 @@ impl State {
         self.shape.allow_partial_content && (self.shape.allow_no_content || self.in_preview())
     }
 
+    pub(super) const fn permits_icap_trailer(&self) -> bool {
+        self.shape.allow_trailers
+    }
+
+    pub(super) const fn owes_icap_trailer(&self) -> bool {
+        self.owes_icap_trailer
+    }
+
     /// The head of the final answer was queued.
-    pub(super) fn on_answer(&mut self, status: StatusCode, body: bool) {
+    pub(super) fn on_answer(&mut self, status: StatusCode, body: bool, icap_trailer: bool) {
         self.write = if body { Write::Body { status } } else { Write::Done };
+        self.owes_icap_trailer = body && icap_trailer;
         if self.read == Read::Paused {
             // Nothing follows a preview that was answered finally.
             self.read = Read::Done;
+        }
+    }
+
+    /// The body of the answer has ended; tells whether its ICAP trailer is due.
+    pub(super) const fn on_answer_end(&mut self) -> bool {
+        self.write = Write::Done;
+        core::mem::replace(&mut self.owes_icap_trailer, false)
+    }
+
+    /// The request is over without an answer.
+    pub(super) const fn dismiss(&mut self) {
+        self.write = Write::Done;
+    }
+
+    /// Whether the client is in a preview that, as announced, ends within both limits.
+    pub(super) const fn is_in_short_preview(&self, limits: &Limits) -> bool {
+        match self.read {
+            Read::Preview { left } => {
+                left <= limits.drain && self.preview_bytes.saturating_add(left) <= limits.preview
+            }
+            _ => false,
         }
     }
 

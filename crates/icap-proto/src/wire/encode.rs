@@ -1,13 +1,25 @@
 //! Framing on its way out.
 
+use alloc::vec::Vec;
+
 use bytes::{Bytes, BytesMut};
 
-use crate::headers::Headers;
+use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::output::Output;
+use crate::wire::class;
 
-/// Fields that frame or route a message and have no business in a trailer (RFC 9110 section 6.5.1).
-const NOT_IN_TRAILERS: [&str; 6] =
-    ["Content-Length", "Transfer-Encoding", "Host", "Encapsulated", "Preview", "Trailer"];
+/// Fields that frame or route a message or say who asks, and have no business in a trailer (RFC 9110
+/// section 6.5.1, draft-rousskov-icap-trailers section 6).
+const NOT_IN_TRAILERS: [&str; 8] = [
+    "Content-Length",
+    "Transfer-Encoding",
+    "Host",
+    "Encapsulated",
+    "Preview",
+    "Trailer",
+    "Authorization",
+    "Proxy-Authorization",
+];
 
 /// One chunk. Empty data is no chunk: a size of 0 would end the body.
 pub(crate) fn chunk(output: &mut Output, data: Bytes) {
@@ -44,19 +56,56 @@ pub(crate) enum LastChunk {
     OriginalBody(u64),
 }
 
-/// Field lines without those that a trailer may not have, then the empty line.
+/// Field lines without those that a trailer may not have, then the empty line: the end of a chunked body, or an
+/// ICAP trailer behind it.
 pub(crate) fn trailer_section(out: &mut BytesMut, trailers: &Headers) {
     fields_except(out, trailers, &NOT_IN_TRAILERS);
     out.extend_from_slice(b"\r\n");
 }
 
-/// The field lines but for some names, byte for byte.
+/// The value of `Trailer` that promises these fields.
+pub(crate) fn trailer_names<N: AsRef<str>>(
+    names: impl IntoIterator<Item = N>,
+) -> Result<Vec<u8>, InvalidHeader> {
+    let mut value = Vec::new();
+    for name in names {
+        let name = name.as_ref();
+        if !class::is_token(name.as_bytes()) {
+            return Err(InvalidHeader::Name);
+        }
+        if NOT_IN_TRAILERS.iter().any(|banned| banned.eq_ignore_ascii_case(name)) {
+            return Err(InvalidHeader::Reserved);
+        }
+        if !value.is_empty() {
+            value.extend_from_slice(b", ");
+        }
+        value.extend_from_slice(name.as_bytes());
+    }
+    // A list has at least one member; who does not know the names yet may give any (section 7).
+    if value.is_empty() { Err(InvalidHeader::Value) } else { Ok(value) }
+}
+
+/// The field lines but for some names, byte for byte unless a value is folded: folds are read, never written
+/// (RFC 9112 section 5.2).
 pub(crate) fn fields_except(out: &mut BytesMut, headers: &Headers, names: &[&str]) {
     for field in headers.iter() {
-        if !names.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+        if names.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        if memchr::memchr(b'\n', field.value).is_none() {
             out.extend_from_slice(field.line);
+        } else {
+            self::field(out, field.name, &unfold(field.value));
         }
     }
+}
+
+/// One field line.
+pub(crate) fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A field whose value is a decimal number.

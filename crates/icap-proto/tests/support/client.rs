@@ -17,6 +17,7 @@ pub(crate) struct Ask {
     pub(crate) no_content: bool,
     pub(crate) partial_content: bool,
     pub(crate) close: bool,
+    pub(crate) icap_trailer: bool,
     pub(crate) leniency: Leniency,
     pub(crate) limits: Limits,
 }
@@ -30,6 +31,7 @@ impl Ask {
             no_content: false,
             partial_content: false,
             close: false,
+            icap_trailer: false,
             leniency: Leniency::default(),
             limits: Limits::default(),
         }
@@ -96,6 +98,9 @@ impl Ask {
         }
         if self.close {
             builder = builder.close();
+        }
+        if self.icap_trailer {
+            builder = builder.icap_trailer(["X-Id"]).unwrap();
         }
         builder.build().unwrap()
     }

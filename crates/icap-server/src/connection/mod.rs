@@ -50,14 +50,12 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::warn!(client = %peer, "refused: too many connections");
-    let status = StatusCode::SERVICE_UNAVAILABLE;
     // Nothing was asked, so this is no answer that the dialogue knows; c-icap's clients are used to it.
-    let answer = format!(
-        "ICAP/1.0 {status} {}\r\nISTag: {}\r\nConnection: close\r\n\r\n",
-        status.canonical_reason(),
-        shared.tag,
-    );
-    Transport::new(io, shared).say_and_close(answer.as_bytes()).await;
+    let answer = ResponseHead::builder(StatusCode::SERVICE_UNAVAILABLE).istag(&shared.tag).close();
+    match answer.build() {
+        Ok(answer) => Transport::new(io, shared).say_and_close(&answer.to_bytes()).await,
+        Err(error) => tracing::error!(%error, "no refusal can be sent"),
+    }
 }
 
 /// An error answer without anything in it.

@@ -78,6 +78,23 @@ async fn an_error_inside_a_request_closes() {
     assert!(client.is_closed().await);
 }
 
+/// What is left of a preview is bounded, so the connection is worth keeping.
+#[tokio::test]
+async fn an_error_inside_a_preview_keeps_the_connection() {
+    let mut client = connect_to(pass());
+    client.say(respmod("Preview: 4\r\n").replace("/x", "/none") + "2\r\nab\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.head.close()), (404, false));
+    client.say("2\r\ncd\r\n0\r\n\r\n").await;
+    client.say(respmod("Preview: 0\r\n") + LAST).await;
+    assert_eq!(client.answer().await.status(), 204);
+    // A preview as long as this one is not waited for.
+    client.say(respmod("Preview: 10000000\r\n").replace("/x", "/none")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.head.close()), (404, true));
+    assert!(client.is_closed().await);
+}
+
 #[tokio::test]
 async fn strict_is_possible() {
     let no_host = "OPTIONS icap://s/x ICAP/1.0\r\n\r\n";
