@@ -49,6 +49,7 @@ mod request;
 mod response;
 pub mod server;
 mod status;
+mod transfer;
 mod uri;
 pub mod wire;
 
@@ -57,7 +58,7 @@ pub use encapsulated::{Encapsulated, Entity};
 pub use error::{
     CloseReason, Error, Misuse, ParseError, ParseErrorKind, PeerMisbehaved, Truncated,
 };
-pub use headers::{Field, Headers, InvalidHeader, unfold};
+pub use headers::{Field, Headers, InvalidHeader, fold_lines, unfold};
 pub use http_head::HttpHead;
 pub use istag::IsTag;
 pub use leniency::Leniency;
@@ -68,4 +69,5 @@ pub use output::Output;
 pub use request::{RequestBuilder, RequestHead};
 pub use response::{ResponseBuilder, ResponseHead};
 pub use status::StatusCode;
+pub use transfer::{Transfer, TransferRules};
 pub use uri::ServiceUri;
