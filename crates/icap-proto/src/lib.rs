@@ -49,6 +49,7 @@ mod request;
 mod response;
 pub mod server;
 mod status;
+mod subid;
 mod transfer;
 mod uri;
 pub mod wire;
@@ -69,5 +70,9 @@ pub use output::Output;
 pub use request::{RequestBuilder, RequestHead};
 pub use response::{ResponseBuilder, ResponseHead};
 pub use status::StatusCode;
+pub use subid::{
+    AnswerInfo, Attribute, AttributeCacheability, AttributeList, InfectionFound, InfectionKind,
+    Resolution, Violation, ViolationsFound,
+};
 pub use transfer::{Transfer, TransferRules};
 pub use uri::ServiceUri;
