@@ -116,13 +116,7 @@ impl ServiceOptions {
             let text = unfold(headers.get(name)?);
             Some(String::from_utf8_lossy(&text).into_owned())
         };
-        let mut include: Vec<String> = Vec::new();
-        for name in headers.list("X-Include").filter(|name| class::is_token(name)) {
-            let name = String::from_utf8_lossy(name);
-            if !include.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
-                include.push(name.into_owned());
-            }
-        }
+        let include = headers.list("X-Include").filter(|name| class::is_token(name));
         let opt_body = answer
             .encapsulated()
             .is_some_and(|list| list.entries().any(|(entity, _)| entity == Entity::OptBody));
@@ -137,7 +131,7 @@ impl ServiceOptions {
             ttl: number("Options-TTL").map(Duration::from_secs),
             max_connections: number("Max-Connections").filter(|&number| number > 0),
             transfer: TransferRules::from_headers(headers),
-            include,
+            include: include.map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
             opt_body_type: text("Opt-body-type").filter(|_| opt_body),
         }
     }

@@ -108,9 +108,7 @@ impl TransferRules {
 
     fn add(&mut self, transfer: Transfer, extension: &str) {
         for (_, list) in self.lists.iter_mut().filter(|(listed, _)| *listed == transfer) {
-            if !list.iter().any(|listed| listed.eq_ignore_ascii_case(extension)) {
-                list.push(extension.into());
-            }
+            list.push(extension.into());
         }
     }
 
