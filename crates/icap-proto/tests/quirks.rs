@@ -4,8 +4,11 @@
 
 mod support;
 
-use icap_proto::{HttpHead, Leniency, Limits, Method, ResponseHead, ServiceOptions, ServiceUri};
+use icap_proto::{
+    HttpHead, Leniency, Limits, Method, ResponseHead, ServiceOptions, ServiceUri, StatusCode,
+};
 use support::client::Ask;
+use support::server::Server;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\n\r\n";
 
@@ -92,4 +95,18 @@ fn service_uris_of_products() {
         assert_eq!((uri.path(), uri.query()), (path, query), "{uri}");
         assert_eq!(uri.port(), 1344);
     }
+}
+
+/// `Upgrade: TLS/1.0` of RFC 3507 section 7.2, which nobody implements: ignored, and what follows is plain ICAP.
+#[test]
+fn upgrade_is_ignored() {
+    let upgrade =
+        "OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\nUpgrade: TLS/1.0\r\nConnection: Upgrade\r\n\r\n";
+    let plain = "OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n";
+    let mut server = Server::strict();
+    let events = server.recv_until(format!("{upgrade}{plain}"), "end");
+    server.respond(StatusCode::NOT_FOUND).unwrap();
+    assert!(server.sent().starts_with("ICAP/1.0 404 "));
+    assert_eq!(server.closing(), None);
+    assert_eq!(server.recv_until("", "end"), events);
 }

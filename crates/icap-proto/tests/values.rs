@@ -1,13 +1,61 @@
-//! Small values of the ICAP head: `ISTag` at its limits, `Allow` over several fields.
+//! Small values of the ICAP head: `Host`, `ISTag` at its limits, `Allow` over several fields; the default limits.
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use icap_proto::{
     InvalidHeader, IsTag, Leniency, Limits, ParseErrorKind, RequestHead, ResponseHead, StatusCode,
+    client,
 };
+use support::Core;
 
 fn quoted(octets: usize) -> String {
     format!("\"{}\"", "x".repeat(octets))
+}
+
+/// The port is always said: it may, and it must where it is not the default (RFC 9112 section 3.2).
+#[test]
+fn host_names_the_port() {
+    for (uri, host) in [
+        ("icap://s/v", "s:1344"),
+        ("icaps://s/v", "s:11344"),
+        ("icap://s:99", "s:99"),
+        ("icap://[::1]/v", "[::1]:1344"),
+        ("icap://user:word@s/v", "s:1344"),
+    ] {
+        let head = RequestHead::options(uri.parse().unwrap()).build().unwrap();
+        let mut client = client::Connection::new(Limits::default(), Leniency::strict());
+        client.start(&head).unwrap();
+        let (read, _) =
+            RequestHead::parse(&client.take_output(), &Limits::default(), &Leniency::strict())
+                .unwrap()
+                .unwrap();
+        assert_eq!(read.headers().get("Host"), Some(host.as_bytes()), "{uri}");
+    }
+}
+
+/// RFC 9112 section 3 asks for 8000 octets of request line at least; a head has an end all the same.
+#[test]
+fn default_limits_leave_room() {
+    let parse = |head: String| {
+        let head = RequestHead::parse(head.as_bytes(), &Limits::default(), &Leniency::strict());
+        head.map(|head| assert!(head.is_some())).map_err(|error| error.kind)
+    };
+    let uri = |length: usize| {
+        format!("OPTIONS icap://h/{} ICAP/1.0\r\nHost: h\r\n\r\n", "x".repeat(length))
+    };
+    assert_eq!(parse(uri(8192)), Ok(()));
+    assert_eq!(parse(uri(64 * 1024)), Err(ParseErrorKind::StartLineTooLong));
+    // Eight fields of 8 KiB and what is left of 64 KiB.
+    let fields = |bytes: usize| {
+        let start = "OPTIONS icap://h/ ICAP/1.0\r\nHost: h\r\n";
+        let long = format!("X: {}\r\n", "x".repeat(8187)).repeat(7);
+        let rest = bytes - start.len() - long.len() - "X: \r\n\r\n".len();
+        format!("{start}{long}X: {}\r\n\r\n", "x".repeat(rest))
+    };
+    assert_eq!(parse(fields(64 * 1024)), Ok(()));
+    assert_eq!(parse(fields(64 * 1024 + 1)), Err(ParseErrorKind::HeadTooLong));
 }
 
 #[test]
