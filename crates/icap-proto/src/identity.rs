@@ -186,10 +186,19 @@ impl Identity {
     }
 
     /// Another group of the user (`X-Authenticated-Groups`).
-    #[must_use]
-    pub fn with_group(mut self, group: Principal) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader::Value`] for a name with a comma at which a reader of comma lists would cut it: what stands
+    /// behind would be a group that nobody gave the user. Also for base64 of a name without a scheme, which nobody
+    /// could tell from a plain name.
+    pub fn with_group(mut self, group: Principal) -> Result<Self, InvalidHeader> {
+        let readable = group.encoding == Encoding::Plain || group.scheme().is_some();
+        if !readable || cut(&group.name) != [&*group.name] {
+            return Err(InvalidHeader::Value);
+        }
         self.groups.push(group);
-        self
+        Ok(self)
     }
 
     /// The user as Squid names it (`X-Client-Username`): plain by default, base64 where the service expects that.

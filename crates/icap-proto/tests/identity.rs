@@ -138,7 +138,9 @@ fn client_username() {
 fn groups_are_one_field_of_base64_with_line_feeds() {
     let identity = Identity::new()
         .with_group(Principal::uri("WinNT", "mycompany.com/marketing").unwrap())
-        .with_group(Principal::uri("WinNT", "mycompany.com/sales").unwrap());
+        .unwrap()
+        .with_group(Principal::uri("WinNT", "mycompany.com/sales").unwrap())
+        .unwrap();
     let mut headers = Headers::from_pairs([("X-Authenticated-Groups", "forged")]).unwrap();
     identity.write(&mut headers).unwrap();
     // WinNT://mycompany.com/marketing[LF]WinNT://mycompany.com/sales
@@ -148,10 +150,39 @@ fn groups_are_one_field_of_base64_with_line_feeds() {
     // Plain ones, each in a field: their commas are part of the name.
     let plain = Identity::new()
         .with_group(Principal::new("CN=a,OU=b", Encoding::Plain).unwrap())
-        .with_group(Principal::new("sales", Encoding::Plain).unwrap());
+        .unwrap()
+        .with_group(Principal::new("sales", Encoding::Plain).unwrap())
+        .unwrap();
     plain.write(&mut headers).unwrap();
     assert_eq!(headers.get_all("X-Authenticated-Groups").count(), 2);
     assert_eq!(Identity::read(&headers), plain);
+}
+
+/// A name that a reader would cut in two would put its bearer into a group of his choice.
+#[test]
+fn groups_that_would_be_read_as_several_are_refused() {
+    for (name, encoding) in [
+        ("Local://a,Local://admin", Encoding::Base64),
+        ("WinNT://d/a, LDAP://h/x", Encoding::Plain),
+        ("sales,admin", Encoding::Plain),
+        ("sales,", Encoding::Plain),
+        (",", Encoding::Base64),
+        ("sales", Encoding::Base64),
+    ] {
+        let group = Principal::new(name, encoding).unwrap();
+        assert_eq!(Identity::new().with_group(group).unwrap_err(), InvalidHeader::Value, "{name}");
+    }
+    for (name, encoding) in [
+        ("LDAP://h/o=x, ou=y", Encoding::Base64),
+        ("CN=a,OU=b", Encoding::Plain),
+        ("LDAP://h/o=x,ou=y", Encoding::Plain),
+    ] {
+        let group = Principal::new(name, encoding).unwrap();
+        let identity = Identity::new().with_group(group).unwrap();
+        let mut headers = Headers::new();
+        identity.write(&mut headers).unwrap();
+        assert_eq!(names(Identity::read(&headers).groups()), [name]);
+    }
 }
 
 #[test]
@@ -247,6 +278,7 @@ fn only_what_the_service_asks_for() {
         .with_server_ip("10.0.0.2".parse().unwrap())
         .with_user(Principal::uri("Local", "mike").unwrap())
         .with_group(Principal::uri("Local", "sales").unwrap())
+        .unwrap()
         .with_client_username(Principal::new("mike", Encoding::Plain).unwrap())
         .with_subscriber_id("17")
         .unwrap();
@@ -257,7 +289,8 @@ fn only_what_the_service_asks_for() {
     let asked = identity.requested_by(&ServiceOptions::from_response(&answer));
     let expected = Identity::new()
         .with_client_ip("10.0.0.1".parse().unwrap())
-        .with_group(Principal::uri("Local", "sales").unwrap());
+        .with_group(Principal::uri("Local", "sales").unwrap())
+        .unwrap();
     assert_eq!(asked, expected);
     assert_eq!(identity.requested_by(&ServiceOptions::default()), Identity::new());
     let mut headers = Headers::new();

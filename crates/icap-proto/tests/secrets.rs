@@ -132,6 +132,7 @@ fn debug_shows_no_person() {
         .with_server_ip("10.9.8.7".parse().unwrap())
         .with_user(encoded.clone())
         .with_group(encoded.clone())
+        .unwrap()
         .with_client_username(plain.clone())
         .with_subscriber_id(SECRET)
         .unwrap();
