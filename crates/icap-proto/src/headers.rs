@@ -188,6 +188,20 @@ impl Headers {
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
+
+    /// The members of a comma list (RFC 9110 section 5.6.1): of every field of this name in wire order, without the
+    /// whitespace around them, empty ones left out. Not for fields whose members hold quoted strings.
+    ///
+    /// ```
+    /// let headers = icap_proto::Headers::from_pairs([("X-Include", "a,, b"), ("x-include", "c,")])?;
+    /// assert!(headers.list("X-Include").eq([&b"a"[..], b"b", b"c"]));
+    /// # Ok::<(), icap_proto::InvalidHeader>(())
+    /// ```
+    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        // Folds are whitespace too.
+        let members = self.get_all(name).flat_map(|value| value.split(|&b| b == b','));
+        members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    }
 }
 
 /// The same lines, byte for byte.
@@ -215,7 +229,7 @@ impl core::fmt::Debug for Headers {
 }
 
 /// One field of [`Headers`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Field<'a> {
     /// The name in wire case.
@@ -224,6 +238,15 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// The whole line or lines with the CRLF at the end.
     pub line: &'a [u8],
+}
+
+/// Shows name and value, but not a value that is a credential.
+impl core::fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let value = alloc::string::String::from_utf8_lossy(self.value);
+        let value = if is_secret(self.name) { "[redacted]" } else { &value };
+        f.debug_struct("Field").field("name", &self.name).field("value", &value).finish()
+    }
 }
 
 /// Replaces each fold by one space (RFC 9112 section 5.2). Values without folds are given back as they are.
@@ -245,6 +268,17 @@ pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
         unfolded.extend_from_slice(part);
     }
     Cow::Owned(unfolded)
+}
+
+/// The lines of a folded value, each without the whitespace around it; the first is what stands behind the colon.
+/// For fields whose lines have a meaning, such as `X-Violations-Found`.
+///
+/// ```
+/// let lines = icap_proto::fold_lines(b"1\r\n\tfile.doc\r\n\tEICAR");
+/// assert!(lines.eq([&b"1"[..], b"file.doc", b"EICAR"]));
+/// ```
+pub fn fold_lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b'\n').map(<[u8]>::trim_ascii)
 }
 
 /// A name or value that cannot stand in a field line.

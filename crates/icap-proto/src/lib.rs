@@ -21,7 +21,9 @@
 //! says, [`client::Connection`] and [`server::Connection`] are the dialogue. What a peer can make grow has a
 //! bound in [`Limits`]; which deviations are taken is said by [`Leniency`].
 //!
-//! The crate is `no_std` with `alloc`; the `std` feature (default) only speeds up its dependencies.
+//! The crate is `no_std` with `alloc`; the `std` feature (default) only speeds up its dependencies. The feature
+//! `identity` adds who sent a message (`Identity`) and HTTP authentication (`BasicCredentials`, `Challenge`), with
+//! the crate `base64`.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -31,11 +33,15 @@ extern crate alloc;
 extern crate std;
 
 mod allow;
+#[cfg(feature = "identity")]
+mod auth;
 pub mod client;
 mod encapsulated;
 mod error;
 mod headers;
 mod http_head;
+#[cfg(feature = "identity")]
+mod identity;
 mod input;
 mod istag;
 mod known;
@@ -50,16 +56,22 @@ mod response;
 mod rewrite;
 pub mod server;
 mod status;
+mod subid;
+mod transfer;
 mod uri;
 pub mod wire;
 
 pub use allow::Allow;
+#[cfg(feature = "identity")]
+pub use auth::{BasicCredentials, Challenge};
 pub use encapsulated::{Encapsulated, Entity};
 pub use error::{
     CloseReason, Error, Misuse, ParseError, ParseErrorKind, PeerMisbehaved, Truncated,
 };
-pub use headers::{Field, Headers, InvalidHeader, unfold};
+pub use headers::{Field, Headers, InvalidHeader, fold_lines, unfold};
 pub use http_head::HttpHead;
+#[cfg(feature = "identity")]
+pub use identity::{Encoding, Identity, Principal};
 pub use istag::IsTag;
 pub use leniency::Leniency;
 pub use limits::Limits;
@@ -69,4 +81,9 @@ pub use output::Output;
 pub use request::{RequestBuilder, RequestHead};
 pub use response::{ResponseBuilder, ResponseHead};
 pub use status::StatusCode;
+pub use subid::{
+    AnswerInfo, Attribute, AttributeCacheability, AttributeList, InfectionFound, InfectionKind,
+    Resolution, Violation, ViolationsFound,
+};
+pub use transfer::{Transfer, TransferRules};
 pub use uri::ServiceUri;

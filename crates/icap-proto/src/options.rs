@@ -5,15 +5,51 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::allow::Allow;
+use crate::encapsulated::Entity;
 use crate::error::Misuse;
 use crate::headers::{InvalidHeader, unfold};
 use crate::istag::IsTag;
 use crate::method::Method;
 use crate::response::ResponseHead;
 use crate::status::StatusCode;
+use crate::transfer::{Transfer, TransferRules};
 use crate::wire::class;
 
+/// Fields that RFC 3507 itself gives a meaning: `X-Include` may not ask for them.
+const STANDARD: [&str; 28] = [
+    "Allow",
+    "Authorization",
+    "Cache-Control",
+    "Connection",
+    "Date",
+    "Encapsulated",
+    "Expires",
+    "From",
+    "Host",
+    "ISTag",
+    "Max-Connections",
+    "Methods",
+    "Opt-body-type",
+    "Options-TTL",
+    "Pragma",
+    "Preview",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Referer",
+    "Server",
+    "Service",
+    "Service-ID",
+    "Trailer",
+    "Transfer-Complete",
+    "Transfer-Ignore",
+    "Transfer-Preview",
+    "Upgrade",
+    "User-Agent",
+];
+
 /// What a service offers (RFC 3507 section 4.10.2): written by servers in answer to OPTIONS, read by clients.
+///
+/// There is no `Date` in it: the core has no clock, and clients count `Options-TTL` from when the answer arrived.
 ///
 /// ```
 /// use icap_proto::{IsTag, ServiceOptions};
@@ -37,6 +73,9 @@ pub struct ServiceOptions {
     preview: Option<u64>,
     ttl: Option<Duration>,
     max_connections: Option<u64>,
+    transfer: Option<TransferRules>,
+    include: Vec<String>,
+    opt_body_type: Option<String>,
 }
 
 impl ServiceOptions {
@@ -65,7 +104,10 @@ impl ServiceOptions {
         Ok(Self { methods: [method].into(), service: Some(service.into()), ..Self::default() })
     }
 
-    /// Reads an answer to OPTIONS. What is malformed counts as absent: the rest of the answer is of use.
+    /// Reads an answer to OPTIONS. What is malformed counts as absent: the rest of the answer is of use. So does
+    /// `Max-Connections: 0`, which would forbid what the answer offers.
+    ///
+    /// An answer with another status than 200 offers nothing; whoever asks looks at the status first.
     #[must_use]
     pub fn from_response(answer: &ResponseHead) -> Self {
         let headers = answer.headers();
@@ -74,12 +116,12 @@ impl ServiceOptions {
             let text = unfold(headers.get(name)?);
             Some(String::from_utf8_lossy(&text).into_owned())
         };
+        let include = headers.list("X-Include").filter(|name| class::is_token(name));
+        let opt_body = answer
+            .encapsulated()
+            .is_some_and(|list| list.entries().any(|(entity, _)| entity == Entity::OptBody));
         Self {
-            methods: headers
-                .get_all("Methods")
-                .flat_map(class::list)
-                .filter_map(Method::from_bytes)
-                .collect(),
+            methods: headers.list("Methods").filter_map(Method::from_bytes).collect(),
             service: text("Service"),
             // Squid and its followers write it without the hyphen.
             service_id: text("Service-ID").or_else(|| text("ServiceId")),
@@ -87,23 +129,39 @@ impl ServiceOptions {
             allow: answer.allow(),
             preview: answer.preview(),
             ttl: number("Options-TTL").map(Duration::from_secs),
-            max_connections: number("Max-Connections"),
+            max_connections: number("Max-Connections").filter(|&number| number > 0),
+            transfer: TransferRules::from_headers(headers),
+            include: include.map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
+            opt_body_type: text("Opt-body-type").filter(|_| opt_body),
         }
     }
 
-    /// The answer to OPTIONS, with `Encapsulated: null-body=0`.
+    /// The answer to an OPTIONS request that listed nothing in `Allow`:
+    /// [`to_response_for`](Self::to_response_for) with no member set.
     ///
-    /// A service that wants a preview says so for every file type (`Transfer-Preview: *`): without that line a
-    /// client sends everything complete.
+    /// # Errors
+    ///
+    /// As [`to_response_for`](Self::to_response_for).
+    pub fn to_response(&self) -> Result<ResponseHead, Misuse> {
+        self.to_response_for(Allow::default())
+    }
+
+    /// The answer to an OPTIONS request with this `Allow`, with `Encapsulated: null-body=0`.
+    ///
+    /// 206 and trailers are offered to clients that listed them, and to no others
+    /// (draft-icap-ext-partial-content section 4.1, draft-rousskov-icap-trailers section 8); 204 is offered to all.
+    /// `OPTIONS` is never among the methods, and no [`opt_body_type`](Self::opt_body_type) is written, since there
+    /// is no such body.
     ///
     /// # Errors
     ///
     /// [`Misuse::Composition`] without a method or without an ISTag; both are required.
-    pub fn to_response(&self) -> Result<ResponseHead, Misuse> {
-        let (Some(istag), false) = (&self.istag, self.methods.is_empty()) else {
+    pub fn to_response_for(&self, asked: Allow) -> Result<ResponseHead, Misuse> {
+        let methods = self.methods.iter().filter(|method| **method != Method::Options);
+        let methods: Vec<&str> = methods.map(Method::as_str).collect();
+        let (Some(istag), false) = (&self.istag, methods.is_empty()) else {
             return Err(Misuse::Composition);
         };
-        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
         let mut fields: Vec<(&str, String)> = Vec::from([("Methods", methods.join(", "))]);
         if let Some(service) = &self.service {
             fields.push(("Service", service.clone()));
@@ -117,11 +175,17 @@ impl ServiceOptions {
         if let Some(connections) = self.max_connections {
             fields.push(("Max-Connections", alloc::format!("{connections}")));
         }
-        if self.preview.is_some() {
-            fields.push(("Transfer-Preview", "*".into()));
+        fields.extend(self.transfer.iter().flat_map(TransferRules::fields));
+        if !self.include.is_empty() {
+            fields.push(("X-Include", self.include.join(", ")));
         }
+        let allow = Allow {
+            no_content: self.allow.no_content,
+            partial_content: self.allow.partial_content && asked.partial_content,
+            trailers: self.allow.trailers && asked.trailers,
+        };
         let mut builder =
-            ResponseHead::builder(StatusCode::OK).istag(istag).allow(self.allow).null_body();
+            ResponseHead::builder(StatusCode::OK).istag(istag).allow(allow).null_body();
         if let Some(bytes) = self.preview {
             builder = builder.preview(bytes);
         }
@@ -131,10 +195,11 @@ impl ServiceOptions {
         builder.build()
     }
 
-    /// Adds a method. One service for each method is the RFC's intent, lists are what products do.
+    /// Adds a method. One service for each method is the RFC's intent, lists are what products do. OPTIONS is taken
+    /// by every service and may not be listed, so it is not.
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
-        if !self.methods.contains(&method) {
+        if method != Method::Options && !self.methods.contains(&method) {
             self.methods.push(method);
         }
         self
@@ -147,17 +212,61 @@ impl ServiceOptions {
         self
     }
 
-    /// Asks for a preview of up to this many bytes (RFC 3507 section 4.5).
+    /// Asks for a preview of up to this many bytes (RFC 3507 section 4.5), of every file unless
+    /// [`transfer`](Self::transfer) says otherwise: without such a rule (`Transfer-Preview: *`) clients send
+    /// everything whole.
     #[must_use]
-    pub const fn preview(mut self, bytes: u64) -> Self {
+    pub fn preview(mut self, bytes: u64) -> Self {
         self.preview = Some(bytes);
+        self.transfer.get_or_insert(TransferRules::new(Transfer::Preview));
         self
+    }
+
+    /// Says which files come with a preview, whole, or not at all.
+    #[must_use]
+    pub fn transfer(mut self, rules: TransferRules) -> Self {
+        self.transfer = Some(rules);
+        self
+    }
+
+    /// Asks clients for a field of their requests, such as `X-Client-IP` (`X-Include`,
+    /// draft-stecher-icap-subid section 5.1).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader::Name`] when it is no token, [`InvalidHeader::Reserved`] for the fields of RFC 3507, which
+    /// may not be asked for.
+    pub fn include(mut self, name: &str) -> Result<Self, InvalidHeader> {
+        if !class::is_token(name.as_bytes()) {
+            return Err(InvalidHeader::Name);
+        }
+        if STANDARD.iter().any(|standard| standard.eq_ignore_ascii_case(name)) {
+            return Err(InvalidHeader::Reserved);
+        }
+        if !self.includes(name) {
+            self.include.push(name.into());
+        }
+        Ok(self)
     }
 
     /// Offers 204 outside a preview to clients that allow it (RFC 3507 section 4.6).
     #[must_use]
     pub const fn allow_no_content(mut self) -> Self {
         self.allow.no_content = true;
+        self
+    }
+
+    /// Offers 206 to clients that allow it (draft-icap-ext-partial-content).
+    #[must_use]
+    pub const fn allow_partial_content(mut self) -> Self {
+        self.allow.partial_content = true;
+        self
+    }
+
+    /// Offers ICAP trailers to clients that allow them (draft-rousskov-icap-trailers).
+    #[must_use]
+    pub const fn allow_trailers(mut self) -> Self {
+        self.allow.trailers = true;
         self
     }
 
@@ -168,10 +277,10 @@ impl ServiceOptions {
         self
     }
 
-    /// How many connections a client should keep to at most (`Max-Connections`).
+    /// How many connections a client should keep to at most (`Max-Connections`). 0 sets no bound, as it is read.
     #[must_use]
     pub const fn max_connections(mut self, connections: u64) -> Self {
-        self.max_connections = Some(connections);
+        self.max_connections = if connections > 0 { Some(connections) } else { None };
         self
     }
 
@@ -240,5 +349,41 @@ impl ServiceOptions {
     #[must_use]
     pub const fn connections(&self) -> Option<u64> {
         self.max_connections
+    }
+
+    /// Which files the service wants how, `None` when it does not say.
+    #[must_use]
+    pub const fn transfer_rules(&self) -> Option<&TransferRules> {
+        self.transfer.as_ref()
+    }
+
+    /// How the file of this URL or path is to be sent. Whole when the service does not say, and also where it wants
+    /// a preview but gives no [`preview_bytes`](Self::preview_bytes).
+    #[must_use]
+    pub fn transfer_for(&self, path: &str) -> Transfer {
+        let transfer = self.transfer.as_ref().map(|rules| rules.for_path(path));
+        match transfer.unwrap_or(Transfer::Complete) {
+            Transfer::Preview if self.preview.is_none() => Transfer::Complete,
+            transfer => transfer,
+        }
+    }
+
+    /// The fields that the service asks clients for (`X-Include`). A client ignores names that it does not know.
+    #[must_use]
+    pub fn included(&self) -> &[String] {
+        &self.include
+    }
+
+    /// Whether the service asks for this field.
+    #[must_use]
+    pub fn includes(&self, name: &str) -> bool {
+        self.include.iter().any(|included| included.eq_ignore_ascii_case(name))
+    }
+
+    /// What the body of the answer is (`Opt-body-type`), `None` when the answer has none. A body of an unknown type
+    /// is read and thrown away. One type is known: `Attribute-List` (draft-stecher-icap-subid section 5.2).
+    #[must_use]
+    pub fn opt_body_type(&self) -> Option<&str> {
+        self.opt_body_type.as_deref()
     }
 }

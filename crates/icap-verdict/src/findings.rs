@@ -1,6 +1,6 @@
 //! Fields by which servers say what they found.
 
-use icap_proto::{Headers, unfold};
+use icap_proto::{AnswerInfo, Headers, fold_lines, unfold};
 
 /// A name longer than this is cut: it goes to logs and screens.
 const MAX_NAME: usize = 200;
@@ -40,7 +40,7 @@ pub(crate) fn find(headers: &Headers) -> Option<Finding> {
 /// (draft-stecher-icap-subid section 4.6). The lines are folded.
 fn violations(headers: &Headers) -> Option<Finding> {
     let value = headers.get("X-Violations-Found")?;
-    let mut lines = value.split(|&b| b == b'\n').map(printable);
+    let mut lines = fold_lines(value).map(printable);
     let count = lines.next()?;
     if count.is_empty() || count == "0" || count == "-" {
         return None;
@@ -52,13 +52,9 @@ fn violations(headers: &Headers) -> Option<Finding> {
 /// `X-Infection-Found: Type=0; Resolution=2; Threat=name;` (draft-stecher-icap-subid section 4.5). A resolution
 /// of 0 does not mean that the message passed.
 fn infection(headers: &Headers) -> Option<Finding> {
-    let value = printable(&unfold(headers.get("X-Infection-Found")?));
-    let threat = value.split(';').find_map(|part| {
-        let (name, threat) = part.split_once('=')?;
-        let threat = threat.trim();
-        (name.trim().eq_ignore_ascii_case("threat") && !threat.is_empty())
-            .then(|| threat.to_owned())
-    });
+    headers.get("X-Infection-Found")?;
+    let threat = AnswerInfo::new(headers).infection().map(|found| printable(&found.threat));
+    let threat = threat.filter(|threat| !threat.is_empty());
     Some(Finding { field: "X-Infection-Found", threat })
 }
 

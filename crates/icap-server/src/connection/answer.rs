@@ -1,7 +1,7 @@
 //! From a handler's reply to the head of an answer.
 
 use icap_proto::{
-    Headers, HttpHead, IsTag, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode,
+    Allow, Headers, HttpHead, IsTag, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode,
 };
 
 use super::error_head;
@@ -83,13 +83,14 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends what the service offers.
+    /// Sends what the service offers, 206 and trailers only to clients that know of them.
     pub(super) fn send_options<IO>(
         &mut self,
         options: &ServiceOptions,
+        asked: Allow,
         transport: &mut Transport<IO>,
     ) {
-        let sent = options.to_response().map_err(Error::from);
+        let sent = options.to_response_for(asked).map_err(Error::from);
         if let Err(error) = sent.and_then(|head| self.put(head, transport)) {
             self.blame(&error, transport);
         }

@@ -92,7 +92,7 @@ impl<'a> Exchange<'a> {
         };
         match route {
             Ok(route) if *head.method() == Method::Options => {
-                exchange.send_options(&route.options, transport);
+                exchange.send_options(&route.options, head.allow(), transport);
             }
             Ok(route) => exchange.call(&route, head, peer),
             Err(refusal) => exchange.refuse(refusal.status, transport),

@@ -133,6 +133,24 @@ async fn options_are_answered_for_every_service() {
     assert!(client.answer().await.field("ISTag").unwrap().starts_with("\"start-"));
 }
 
+/// 206 and trailers are extensions: who does not name them need not know them.
+#[tokio::test]
+async fn options_offer_the_extensions_that_were_asked_for() {
+    let all = options().allow_partial_content().allow_trailers();
+    let all = service_fn(all, |_| async { Ok(Reply::unmodified()) });
+    let mut client = connect_to(Server::new().service("/x", all).unwrap());
+    for (asked, offered) in [
+        ("", "204"),
+        ("Allow: 204\r\n", "204"),
+        ("Allow: 206\r\n", "204, 206"),
+        ("Allow: 204, trailers\r\n", "204, trailers"),
+        ("Allow: trailers\r\nAllow: 206\r\n", "204, 206, trailers"),
+    ] {
+        client.say(format!("OPTIONS icap://s/x ICAP/1.0\r\nHost: s\r\n{asked}\r\n")).await;
+        assert_eq!(client.answer().await.field("Allow"), Some(offered), "{asked:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_body_of_options_is_thrown_away() {
     let mut client = connect_to(pass());
