@@ -241,7 +241,12 @@ pub enum InvalidHeader {
     Reserved,
 }
 
-fn write_line(lines: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
+/// Adds a line; nothing is written when it is refused.
+pub(crate) fn write_line(
+    lines: &mut Vec<u8>,
+    name: &str,
+    value: &[u8],
+) -> Result<(), InvalidHeader> {
     if !class::is_token(name.as_bytes()) {
         return Err(InvalidHeader::Name);
     }

@@ -21,7 +21,8 @@
 //! says, [`client::Connection`] and [`server::Connection`] are the dialogue. What a peer can make grow has a
 //! bound in [`Limits`]; which deviations are taken is said by [`Leniency`].
 //!
-//! The crate is `no_std` with `alloc`; the `std` feature (default) only speeds up its dependencies.
+//! The crate is `no_std` with `alloc`; the `std` feature (default) only speeds up its dependencies. The `http`
+//! feature turns encapsulated heads into the types of the `http` crate and back.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -34,8 +35,12 @@ mod allow;
 pub mod client;
 mod encapsulated;
 mod error;
+mod forwarding;
 mod headers;
+mod http_framing;
 mod http_head;
+#[cfg(feature = "http")]
+mod http_types;
 mod input;
 mod istag;
 mod known;
@@ -48,6 +53,7 @@ mod reader;
 mod request;
 mod response;
 pub mod server;
+mod start_line;
 mod status;
 mod uri;
 pub mod wire;
@@ -57,8 +63,12 @@ pub use encapsulated::{Encapsulated, Entity};
 pub use error::{
     CloseReason, Error, Misuse, ParseError, ParseErrorKind, PeerMisbehaved, Truncated,
 };
+pub use forwarding::{HopByHop, TrailerField};
 pub use headers::{Field, Headers, InvalidHeader, unfold};
+pub use http_framing::{BodyLength, InvalidContentLength, LengthMismatch};
 pub use http_head::HttpHead;
+#[cfg(feature = "http")]
+pub use http_types::HttpTypeError;
 pub use istag::IsTag;
 pub use leniency::Leniency;
 pub use limits::Limits;
@@ -67,5 +77,6 @@ pub use options::ServiceOptions;
 pub use output::Output;
 pub use request::{RequestBuilder, RequestHead};
 pub use response::{ResponseBuilder, ResponseHead};
+pub use start_line::InvalidStartLine;
 pub use status::StatusCode;
 pub use uri::ServiceUri;
