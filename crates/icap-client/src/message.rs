@@ -25,8 +25,8 @@ pub struct Reqmod<B> {
 
 impl<B> Reqmod<B> {
     /// The request with this head and body. The head goes out byte for byte: who forwards a message of a peer calls
-    /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Request`]. A body that [is at its end](http_body::Body::is_end_stream) from the start is
-    /// no body (`null-body`).
+    /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Request`]. A body
+    /// that [is at its end](http_body::Body::is_end_stream) from the start is no body (`null-body`).
     pub const fn new(head: HttpHead, body: B) -> Self {
         Self { head, body, fields: Fields::NONE, kept_by_caller: false }
     }
@@ -53,8 +53,8 @@ impl<B> Reqmod<B> {
 }
 
 /// The request as HTTP/1.1 text, of whatever version it came in (see the conversions of
-/// [`HttpHead`]), without [hop-by-hop fields](HttpHead::remove_hop_by_hop). `Proxy-Authorization` goes into the ICAP head
-/// (RFC 3507 section 4.4.2). Extensions are dropped.
+/// [`HttpHead`]), without [hop-by-hop fields](HttpHead::remove_hop_by_hop). `Proxy-Authorization` goes into the ICAP
+/// head (RFC 3507 section 4.4.2). Extensions are dropped.
 ///
 /// ```
 /// use icap_client::Reqmod;
@@ -96,8 +96,8 @@ pub struct Respmod<B> {
 
 impl<B> Respmod<B> {
     /// The response with this head and body. The head goes out byte for byte: who forwards a message of a peer calls
-    /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Response`]. A body that [is at its end](http_body::Body::is_end_stream) from the start is
-    /// no body (`null-body`).
+    /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Response`]. A body
+    /// that [is at its end](http_body::Body::is_end_stream) from the start is no body (`null-body`).
     pub const fn new(response: HttpHead, body: B) -> Self {
         Self { head: response, request: None, body, fields: Fields::NONE, kept_by_caller: false }
     }
