@@ -4,10 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use icap_proto::client::Event;
-use icap_proto::{Headers, HttpHead, ResponseHead, Truncated, unfold};
+use icap_proto::{
+    BodyLength, Headers, HttpHead, HttpTypeError, ResponseHead, TrailerField, Truncated,
+};
 
 use crate::error::{BoxError, Error};
 use crate::exchange::Exchange;
@@ -18,7 +20,9 @@ use crate::exchange::Exchange;
 /// to go on. Its end is reached only when the server has sent all of it: an answer that was cut, or that breaks the
 /// protocol, ends with an error. At the end the connection goes back to the pool; dropped earlier, it is closed.
 ///
-/// How long the body is comes from ICAP's own framing. A `Content-Length` in the head is the server's claim.
+/// How long the body is comes from ICAP's own framing. A `Content-Length` in the head is the server's claim;
+/// [`into_response`](Self::into_response) and [`into_request`](Self::into_request) leave it out, who sends
+/// [`head`](Self::head) as it is has to [`reframe`](HttpHead::reframe) it.
 #[derive(Debug)]
 #[must_use = "the exchange ends when this is dropped"]
 pub struct Adapted<B> {
@@ -48,6 +52,35 @@ impl<B> Adapted<B> {
     #[must_use]
     pub const fn head(&self) -> &HttpHead {
         &self.head
+    }
+
+    /// The message as a request to send: without hop-by-hop fields, and with no length that its body may not have.
+    ///
+    /// # Errors
+    ///
+    /// A head that is no request, or that the `http` crate cannot express.
+    pub fn into_request(self) -> Result<Request<Self>, HttpTypeError> {
+        Ok(self.outgoing_head(None).to_request()?.map(|()| self))
+    }
+
+    /// The message as a response to send to the user, who asked with `request_method`: without hop-by-hop fields,
+    /// and with no length that its body may not have. To HEAD the length stays.
+    ///
+    /// # Errors
+    ///
+    /// A head that is no response, or that the `http` crate cannot express.
+    pub fn into_response(self, request_method: &Method) -> Result<Response<Self>, HttpTypeError> {
+        let head = self.outgoing_head(Some(request_method.as_str()));
+        Ok(head.to_response()?.map(|()| self))
+    }
+
+    /// The head as it may leave as HTTP (RFC 9112 section 6.3).
+    fn outgoing_head(&self, request_method: Option<&str>) -> HttpHead {
+        let mut head = self.head.clone();
+        let has_body = self.response.has_body();
+        head.reframe(if has_body { BodyLength::Unknown } else { BodyLength::None }, request_method);
+        head.remove_hop_by_hop(TrailerField::Keep);
+        head
     }
 }
 
@@ -102,7 +135,9 @@ where
     }
 
     fn end(&mut self, trailers: &Headers, cx: &mut Context<'_>) {
-        self.trailers = (!trailers.is_empty()).then(|| http_trailers(trailers));
+        // Only limits far above the default let something pass that a map cannot hold.
+        self.trailers =
+            (!trailers.is_empty()).then(|| trailers.to_header_map().unwrap_or_default());
         if let State::Open(mut exchange) = std::mem::replace(&mut self.state, State::Ended) {
             exchange.settle(cx);
             exchange.release();
@@ -139,19 +174,4 @@ where
             _ => SizeHint::new(),
         }
     }
-}
-
-/// HTTP trailers; folds become blanks, since no HTTP message may have them.
-fn http_trailers(trailers: &Headers) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for field in trailers.iter() {
-        // What is a field to one crate is one to the other, so nothing is lost here.
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(field.name.as_bytes()),
-            HeaderValue::from_bytes(&unfold(field.value)),
-        ) {
-            map.append(name, value);
-        }
-    }
-    map
 }

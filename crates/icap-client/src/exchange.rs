@@ -282,7 +282,7 @@ impl<B> std::fmt::Debug for Exchange<B> {
 fn trailers<B>(source: &Source<B>) -> Result<Headers, Invalid> {
     match source.trailers() {
         None => Ok(Headers::new()),
-        Some(trailers) => Headers::from_pairs(trailers).map_err(Invalid::Header),
+        Some(trailers) => Headers::try_from(trailers).map_err(Invalid::Header),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is handed to a service.
 
-use icap_proto::{Headers, HttpHead, InvalidHeader, RequestBuilder};
+use http::{Request, Response};
+use icap_proto::{Headers, HttpHead, HttpTypeError, InvalidHeader, RequestBuilder, TrailerField};
 
 /// An HTTP request on its way to the origin, for [`Client::reqmod`](crate::Client::reqmod)
 /// (RFC 3507 section 3.1).
@@ -23,8 +24,9 @@ pub struct Reqmod<B> {
 }
 
 impl<B> Reqmod<B> {
-    /// The request with this head and body. A body that [is at its end](http_body::Body::is_end_stream) from the start is
-    /// no body (`null-body`).
+    /// The request with this head and body. The head goes out byte for byte: who forwards a message of a peer calls
+    /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Request`]. A body
+    /// that [is at its end](http_body::Body::is_end_stream) from the start is no body (`null-body`).
     pub const fn new(head: HttpHead, body: B) -> Self {
         Self { head, body, fields: Fields::NONE, kept_by_caller: false }
     }
@@ -47,6 +49,26 @@ impl<B> Reqmod<B> {
     pub(crate) fn into_parts(self) -> Parts<B> {
         let Self { head, body, fields, kept_by_caller } = self;
         Parts { head, context: None, body, fields, kept_by_caller }
+    }
+}
+
+/// The request as HTTP/1.1 text, of whatever version it came in (see the conversions of
+/// [`HttpHead`]), without [hop-by-hop fields](HttpHead::remove_hop_by_hop). `Proxy-Authorization` goes into the ICAP
+/// head (RFC 3507 section 4.4.2). Extensions are dropped.
+///
+/// ```
+/// use icap_client::Reqmod;
+///
+/// let request = http::Request::post("http://www.example/form").body(String::from("a=1"))?;
+/// let message = Reqmod::try_from(request)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<B> TryFrom<Request<B>> for Reqmod<B> {
+    type Error = HttpTypeError;
+
+    fn try_from(request: Request<B>) -> Result<Self, HttpTypeError> {
+        let (head, fields) = encapsulate(HttpHead::try_from(&request)?);
+        Ok(Self { head, body: request.into_body(), fields, kept_by_caller: false })
     }
 }
 
@@ -73,8 +95,9 @@ pub struct Respmod<B> {
 }
 
 impl<B> Respmod<B> {
-    /// The response with this head and body. A body that [is at its end](http_body::Body::is_end_stream) from the start is
-    /// no body (`null-body`).
+    /// The response with this head and body. The head goes out byte for byte: who forwards a message of a peer calls
+    /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Response`]. A body
+    /// that [is at its end](http_body::Body::is_end_stream) from the start is no body (`null-body`).
     pub const fn new(response: HttpHead, body: B) -> Self {
         Self { head: response, request: None, body, fields: Fields::NONE, kept_by_caller: false }
     }
@@ -105,6 +128,25 @@ impl<B> Respmod<B> {
         let Self { head, request: context, body, fields, kept_by_caller } = self;
         Parts { head, context, body, fields, kept_by_caller }
     }
+}
+
+/// The response as HTTP/1.1 text, of whatever version it came in, without
+/// [hop-by-hop fields](HttpHead::remove_hop_by_hop). `Proxy-Authenticate` goes into the ICAP head (RFC 3507
+/// section 4.4.2). Extensions are dropped.
+impl<B> TryFrom<Response<B>> for Respmod<B> {
+    type Error = HttpTypeError;
+
+    fn try_from(response: Response<B>) -> Result<Self, HttpTypeError> {
+        let (head, fields) = encapsulate(HttpHead::try_from(&response)?);
+        let body = response.into_body();
+        Ok(Self { head, request: None, body, fields, kept_by_caller: false })
+    }
+}
+
+/// A head as it is encapsulated, and what of it goes into the ICAP head instead.
+fn encapsulate(mut head: HttpHead) -> (HttpHead, Fields) {
+    let removed = head.remove_hop_by_hop(TrailerField::Keep);
+    (head, Fields { valid: removed.proxy_authentication, invalid: None })
 }
 
 /// Either message in pieces.
@@ -140,16 +182,10 @@ impl Fields {
         self.valid.get(name).is_some()
     }
 
-    pub(crate) fn apply(
-        &self,
-        mut request: RequestBuilder,
-    ) -> Result<RequestBuilder, InvalidHeader> {
+    pub(crate) fn apply(&self, request: RequestBuilder) -> Result<RequestBuilder, InvalidHeader> {
         if let Some(error) = self.invalid {
             return Err(error);
         }
-        for field in self.valid.iter() {
-            request = request.header(field.name, field.value)?;
-        }
-        Ok(request)
+        request.fields(&self.valid)
     }
 }

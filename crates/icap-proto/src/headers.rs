@@ -84,7 +84,8 @@ impl Headers {
         &self.block
     }
 
-    fn from_lines(lines: Vec<u8>) -> Self {
+    /// Lines that hold the rules.
+    pub(crate) fn from_lines(lines: Vec<u8>) -> Self {
         Self { lines: 0..lines.len(), block: lines.into() }
     }
 
@@ -296,7 +297,12 @@ pub enum InvalidHeader {
     Reserved,
 }
 
-fn write_line(lines: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
+/// Adds a line; nothing is written when it is refused.
+pub(crate) fn write_line(
+    lines: &mut Vec<u8>,
+    name: &str,
+    value: &[u8],
+) -> Result<(), InvalidHeader> {
     if !class::is_token(name.as_bytes()) {
         return Err(InvalidHeader::Name);
     }

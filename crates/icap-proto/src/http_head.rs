@@ -184,6 +184,11 @@ impl HttpHead {
         u16::try_from(status).ok()
     }
 
+    /// A head with this start line, which must be valid, in front of these fields.
+    pub(crate) fn from_start_line(line: &[u8], headers: &Headers, kind: HttpKind) -> Self {
+        Self::assemble(&[line, b"\r\n"], headers, kind)
+    }
+
     fn part(&self, kind: HttpKind, index: usize) -> Option<&str> {
         if self.kind != kind {
             return None;

@@ -23,7 +23,7 @@
 //!
 //! The crate is `no_std` with `alloc`; the `std` feature (default) only speeds up its dependencies. The feature
 //! `identity` adds who sent a message (`Identity`) and HTTP authentication (`BasicCredentials`, `Challenge`), with
-//! the crate `base64`.
+//! the crate `base64`. The feature `http` turns encapsulated heads into the types of the `http` crate and back.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -38,8 +38,13 @@ mod auth;
 pub mod client;
 mod encapsulated;
 mod error;
+mod forwarding;
 mod headers;
+mod http_framing;
 mod http_head;
+mod http_start_line;
+#[cfg(feature = "http")]
+mod http_types;
 #[cfg(feature = "identity")]
 mod identity;
 mod input;
@@ -68,8 +73,13 @@ pub use encapsulated::{Encapsulated, Entity};
 pub use error::{
     CloseReason, Error, Misuse, ParseError, ParseErrorKind, PeerMisbehaved, Truncated,
 };
+pub use forwarding::{HopByHop, TrailerField};
 pub use headers::{Field, Headers, InvalidHeader, fold_lines, unfold};
+pub use http_framing::{BodyLength, InvalidContentLength, LengthMismatch};
 pub use http_head::HttpHead;
+pub use http_start_line::InvalidStartLine;
+#[cfg(feature = "http")]
+pub use http_types::HttpTypeError;
 #[cfg(feature = "identity")]
 pub use identity::{Encoding, Identity, Principal};
 pub use istag::IsTag;

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use crate::allow::Allow;
 use crate::encapsulated::{Encapsulated, Entity};
 use crate::error::{Misuse, ParseError};
-use crate::headers::{Headers, InvalidHeader};
+use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::http_head::HttpHead;
 use crate::known::{WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
@@ -331,6 +331,19 @@ impl RequestBuilder {
             self.head.headers.set(name, value)?;
         } else {
             self.head.headers.append(name, value)?;
+        }
+        Ok(self)
+    }
+
+    /// Adds all these fields to the ICAP head, such as those that
+    /// [`HttpHead::remove_hop_by_hop`](crate::HttpHead::remove_hop_by_hop) took out of the HTTP head.
+    ///
+    /// # Errors
+    ///
+    /// As [`header`](Self::header).
+    pub fn fields(mut self, fields: &Headers) -> Result<Self, InvalidHeader> {
+        for field in fields.iter() {
+            self = self.header(field.name, unfold(field.value))?;
         }
         Ok(self)
     }

@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use icap_proto::Headers;
 
@@ -16,7 +15,7 @@ use crate::body_cell::{Item, Reader, Want};
 /// It is an [`http_body::Body`] that can be sent back in a [`Reply`](crate::Reply) as it is, or moved to another
 /// task. It lives as long as its request: once the answer is complete, reading fails with
 /// [`BodyError::Answered`]. Only a body that arrived whole ends without an error. Trailers come as a frame
-/// (erratum e2 of RFC 3507), without fields whose names or values the `http` crate refuses.
+/// (erratum e2 of RFC 3507).
 #[derive(Debug)]
 #[must_use = "bodies do nothing unless polled"]
 pub struct Incoming {
@@ -73,7 +72,8 @@ impl Body for Incoming {
                 Item::PreviewEnd { .. } | Item::Continued => {}
                 Item::End(trailers) => {
                     self.state = State::Ended;
-                    let frame = Frame::trailers(header_map(&trailers));
+                    // Only limits far above the default let something pass that a map cannot hold.
+                    let frame = Frame::trailers(trailers.to_header_map().unwrap_or_default());
                     return Poll::Ready((!trailers.is_empty()).then_some(Ok(frame)));
                 }
             }
@@ -93,16 +93,4 @@ impl Body for Incoming {
         hint.set_lower(preview);
         hint
     }
-}
-
-/// The fields that the `http` crate takes.
-fn header_map(headers: &Headers) -> HeaderMap {
-    headers
-        .iter()
-        .filter_map(|field| {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-            let value = HeaderValue::from_bytes(&icap_proto::unfold(field.value)).ok()?;
-            Some((name, value))
-        })
-        .collect()
 }

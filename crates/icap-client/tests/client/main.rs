@@ -11,6 +11,7 @@ mod peer;
 mod answers;
 mod duplex;
 mod failures;
+mod http_messages;
 mod options;
 mod pool;
 mod preview;

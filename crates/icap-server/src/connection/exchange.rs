@@ -377,6 +377,5 @@ fn catch<T>(poll: impl FnOnce() -> T) -> Result<T, String> {
 
 /// Trailer fields for the wire. Names and values of the `http` crate hold nothing that a field line cannot.
 fn headers(map: &HeaderMap) -> Headers {
-    let fields = map.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    Headers::from_pairs(fields).unwrap_or_default()
+    Headers::try_from(map).unwrap_or_default()
 }
