@@ -10,7 +10,7 @@ pub mod floors;
 
 use std::hint::black_box;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::wire::head::{HttpBlock, Request};
 use icap_proto::{Leniency, Limits};
