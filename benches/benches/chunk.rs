@@ -1,18 +1,18 @@
-//! Chunk decoding of 1 MiB beside its floor: slices of the same bytes.
+//! 1 MiB in chunks, decoded and encoded, each beside its floor: slices of the same bytes, chunk lines alone.
 
 #![allow(missing_docs, reason = "criterion_group! makes a public function")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use icap_benches::{chunked, decode, floors};
 use icap_proto::{Leniency, Limits};
 
 const BODY: usize = 1 << 20;
 
-fn chunk(criterion: &mut Criterion) {
+fn decoding(criterion: &mut Criterion) {
     let (limits, leniency) = (Limits::default(), Leniency::default());
     let body = vec![0x5a; BODY];
     let mut group = criterion.benchmark_group("chunk/decode");
@@ -33,6 +33,31 @@ fn chunk(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn encoding(criterion: &mut Criterion) {
+    static BODY_BYTES: [u8; BODY] = [0x5a; BODY];
+    let mut group = criterion.benchmark_group("chunk/encode");
+    group.throughput(Throughput::Bytes(BODY as u64));
+    for size in [64, 4 * 1024, 64 * 1024] {
+        group.bench_function(BenchmarkId::new("floor: lines alone", size), |bencher| {
+            let mut lines = Vec::new();
+            bencher.iter(|| {
+                lines.clear();
+                floors::encode_lines(black_box(&BODY_BYTES), size, &mut lines);
+            });
+        });
+        group.bench_function(BenchmarkId::new("encode", size), |bencher| {
+            let mut connection = icap_benches::answering();
+            bencher.iter(|| {
+                let body = Bytes::from_static(black_box(&BODY_BYTES));
+                icap_benches::encode(&mut connection, body, size);
+                let output = connection.output();
+                output.advance(output.remaining());
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Times the work alone. Each round has a fresh copy of the body, made just before, so that floor and decoder find
 /// it in the same cache.
 fn timed(rounds: u64, wire: &[u8], mut work: impl FnMut(&mut BytesMut) -> usize) -> Duration {
@@ -47,5 +72,5 @@ fn timed(rounds: u64, wire: &[u8], mut work: impl FnMut(&mut BytesMut) -> usize)
     total
 }
 
-criterion_group!(benches, chunk);
+criterion_group!(benches, decoding, encoding);
 criterion_main!(benches);

@@ -6,11 +6,11 @@
 
 use std::hint::black_box;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use icap_benches::floors;
-use icap_proto::{Leniency, Limits, RequestHead};
+use icap_proto::{Leniency, Limits, RequestHead, server};
 
 fn message() -> Vec<u8> {
     icap_benches::respmod().whole()
@@ -61,6 +61,34 @@ fn chunks_decoded(mut wire: BytesMut) -> BytesMut {
     wire
 }
 
+static BODY: [u8; 1 << 20] = [0x5a; 1 << 20];
+
+fn sending() -> (server::Connection, Bytes) {
+    (icap_benches::answering(), Bytes::from_static(&BODY))
+}
+
+#[library_benchmark]
+#[bench::of_64(64)]
+#[bench::of_4k(4 << 10)]
+#[bench::of_64k(64 << 10)]
+fn chunk_lines(size: usize) -> Vec<u8> {
+    let mut lines = Vec::new();
+    floors::encode_lines(black_box(&BODY), size, &mut lines);
+    lines
+}
+
+#[library_benchmark]
+#[bench::of_64(args = (sending(), 64), config = budget(2_000_000))]
+#[bench::of_4k(args = (sending(), 4 << 10), config = budget(60_000))]
+#[bench::of_64k(args = (sending(), 64 << 10), config = budget(4_000))]
+fn chunks_encoded(
+    (mut connection, body): (server::Connection, Bytes),
+    size: usize,
+) -> server::Connection {
+    icap_benches::encode(black_box(&mut connection), body, size);
+    connection
+}
+
 fn budget(instructions: u64) -> LibraryBenchmarkConfig {
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions)]));
@@ -71,5 +99,8 @@ library_benchmark_group!(
     name = heads,
     benchmarks = [httparse_three_times, head_borrowed, head_owned]
 );
-library_benchmark_group!(name = chunks, benchmarks = [chunks_sliced, chunks_decoded]);
+library_benchmark_group!(
+    name = chunks,
+    benchmarks = [chunks_sliced, chunks_decoded, chunk_lines, chunks_encoded]
+);
 main!(library_benchmark_groups = heads, chunks);

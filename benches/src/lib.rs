@@ -10,10 +10,10 @@ pub mod floors;
 
 use std::hint::black_box;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::wire::head::{HttpBlock, Request};
-use icap_proto::{Leniency, Limits};
+use icap_proto::{HttpHead, Leniency, Limits, ResponseHead, StatusCode, server};
 
 /// The parts of a RESPMOD request as a browser behind a proxy causes it: ICAP head, HTTP request head, HTTP
 /// response head.
@@ -120,4 +120,36 @@ pub fn decode(wire: &mut BytesMut, limits: &Limits, leniency: &Leniency) -> usiz
         }
     }
     bytes
+}
+
+/// A server connection that is sending the body of a 200.
+///
+/// # Panics
+///
+/// Never: the request is our own.
+#[must_use]
+pub fn answering() -> server::Connection {
+    let mut connection = server::Connection::new(Limits::default(), Leniency::default());
+    let message = respmod();
+    connection.feed(&message.whole());
+    let request = connection.poll_event().expect("a good head");
+    assert!(matches!(request, Some(server::Event::Request(_))));
+    let page = HttpHead::response(200, "OK", [("Content-Type", "text/html")]).expect("a good head");
+    let answer = ResponseHead::builder(StatusCode::OK).http(page).body(true).build();
+    connection.respond(answer.expect("it fits")).expect("an answer is due");
+    let output = connection.output();
+    output.advance(output.remaining());
+    connection
+}
+
+/// Sends a body in chunks of this size and takes what is to be written off the connection.
+///
+/// # Panics
+///
+/// When the connection is not [`answering`].
+pub fn encode(connection: &mut server::Connection, mut body: Bytes, size: usize) {
+    while !body.is_empty() {
+        let chunk = body.split_to(size.min(body.len()));
+        connection.send_data(chunk).expect("a body is being sent");
+    }
 }

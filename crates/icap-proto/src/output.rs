@@ -14,29 +14,36 @@ const COPY_BELOW: usize = 1024;
 /// Use it through [`Buf`]: write [`chunks_vectored`](Buf::chunks_vectored), then [`advance`](Buf::advance).
 #[derive(Default)]
 pub struct Output {
-    sealed: VecDeque<Bytes>,
-    /// The newest bytes, still growing.
-    open: BytesMut,
-    sealed_len: usize,
+    /// All framing, in one buffer: what stands between two pieces of data is a stretch of it.
+    framing: BytesMut,
+    data: VecDeque<Piece>,
+    /// Bytes of the framing that stand in front of some piece.
+    claimed: usize,
+    data_len: usize,
+}
+
+/// Body data and how many bytes of framing go before it.
+struct Piece {
+    framing: usize,
+    data: Bytes,
 }
 
 impl Output {
     /// The buffer for framing.
-    pub(crate) fn framing(&mut self) -> &mut BytesMut {
-        &mut self.open
+    pub(crate) const fn framing(&mut self) -> &mut BytesMut {
+        &mut self.framing
     }
 
     /// Queues body data.
     pub(crate) fn push(&mut self, data: Bytes) {
         if data.len() < COPY_BELOW {
-            self.open.extend_from_slice(&data);
+            self.framing.extend_from_slice(&data);
             return;
         }
-        if !self.open.is_empty() {
-            self.seal();
-        }
-        self.sealed_len = self.sealed_len.saturating_add(data.len());
-        self.sealed.push_back(data);
+        let framing = self.framing.len().saturating_sub(self.claimed);
+        self.claimed = self.framing.len();
+        self.data_len = self.data_len.saturating_add(data.len());
+        self.data.push_back(Piece { framing, data });
     }
 
     /// Gives back memory once everything is written.
@@ -44,12 +51,6 @@ impl Output {
         if !self.has_remaining() {
             *self = Self::default();
         }
-    }
-
-    fn seal(&mut self) {
-        let framing = self.open.split().freeze();
-        self.sealed_len = self.sealed_len.saturating_add(framing.len());
-        self.sealed.push_back(framing);
     }
 }
 
@@ -62,36 +63,56 @@ impl core::fmt::Debug for Output {
 
 impl Buf for Output {
     fn remaining(&self) -> usize {
-        self.sealed_len.saturating_add(self.open.len())
+        self.framing.len().saturating_add(self.data_len)
     }
 
     fn chunk(&self) -> &[u8] {
-        self.sealed.front().map_or(&self.open[..], |front| &front[..])
+        match self.data.front() {
+            Some(Piece { framing: 0, data }) => data,
+            Some(piece) => self.framing.get(..piece.framing).unwrap_or_default(),
+            None => &self.framing,
+        }
     }
 
     #[cfg(feature = "std")]
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        let queued =
-            self.sealed.iter().map(|bytes| &bytes[..]).chain(core::iter::once(&self.open[..]));
+        let mut framing = &self.framing[..];
         let mut used = 0usize;
-        for (slice, bytes) in slices.iter_mut().zip(queued.filter(|bytes| !bytes.is_empty())) {
-            *slice = std::io::IoSlice::new(bytes);
-            used = used.saturating_add(1);
+        let mut show = |bytes: &'a [u8]| {
+            let free = slices.get_mut(used).filter(|_| !bytes.is_empty());
+            if let Some(slice) = free {
+                *slice = std::io::IoSlice::new(bytes);
+                used = used.saturating_add(1);
+            }
+        };
+        for piece in &self.data {
+            let (before, behind) = framing.split_at_checked(piece.framing).unwrap_or_default();
+            framing = behind;
+            show(before);
+            show(&piece.data);
         }
+        show(framing);
         used
     }
 
     fn advance(&mut self, mut count: usize) {
-        while let Some(front) = self.sealed.front_mut() {
-            let step = count.min(front.len());
-            front.advance(step);
-            count = count.saturating_sub(step);
-            self.sealed_len = self.sealed_len.saturating_sub(step);
-            if front.has_remaining() {
-                return;
+        let mut framing = 0usize;
+        while let Some(piece) = self.data.front_mut() {
+            let before = count.min(piece.framing);
+            count = count.saturating_sub(before);
+            framing = framing.saturating_add(before);
+            piece.framing = piece.framing.saturating_sub(before);
+            let data = count.min(piece.data.len());
+            count = count.saturating_sub(data);
+            self.data_len = self.data_len.saturating_sub(data);
+            if data < piece.data.len() {
+                piece.data.advance(data);
+                break;
             }
-            self.sealed.pop_front();
+            self.data.pop_front();
         }
-        self.open.advance(count);
+        let framing = framing.saturating_add(count);
+        self.framing.advance(framing);
+        self.claimed = self.claimed.saturating_sub(framing);
     }
 }

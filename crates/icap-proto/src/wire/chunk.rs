@@ -104,6 +104,7 @@ impl ChunkDecoder {
     ///
     /// The first byte that breaks the grammar, or a limit. Data before it has been given out. Offsets count from
     /// the start of the body.
+    #[inline]
     pub fn decode(
         &mut self,
         input: &mut BytesMut,
@@ -154,6 +155,7 @@ impl ChunkDecoder {
     }
 
     /// Everything else: what is cut, extensions, the end, and what is wrong.
+    #[inline(never)]
     fn step(
         &mut self,
         input: &mut BytesMut,
@@ -339,21 +341,20 @@ impl ChunkDecoder {
 
 /// A line of one to eight digits that are not all zero: its length and the size it says.
 fn plain_line(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut size = 0u32;
-    for (index, &byte) in bytes.iter().take(9).enumerate() {
-        match class::hex_digit(byte) {
-            Some(digit) if index < 8 => size = size << 4 | u32::from(digit),
-            None if byte == b'\r' && index > 0 && size > 0 => {
-                let after_cr = index.saturating_add(1);
-                if bytes.get(after_cr) != Some(&b'\n') {
-                    return None;
-                }
-                return Some((after_cr.saturating_add(1), usize::try_from(size).ok()?));
-            }
-            _ => return None,
-        }
+    let mut size = 0usize;
+    let mut rest = bytes;
+    while let [byte, after @ ..] = rest
+        && let Some(digit) = class::hex_digit(*byte)
+    {
+        // Where this overflows there are more than eight digits.
+        size = size.wrapping_shl(4) | usize::from(digit);
+        rest = after;
     }
-    None
+    let digits = bytes.len().saturating_sub(rest.len());
+    match rest {
+        [b'\r', b'\n', ..] if digits <= 8 && size > 0 => Some((digits.saturating_add(2), size)),
+        _ => None,
+    }
 }
 
 /// Hexadecimal digits at the start: the size and how many there are. `None` when the input ends with them.

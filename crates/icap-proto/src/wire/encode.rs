@@ -26,8 +26,7 @@ pub(crate) fn chunk(output: &mut Output, data: Bytes) {
     if data.is_empty() {
         return;
     }
-    hex(output.framing(), data.len());
-    output.framing().extend_from_slice(b"\r\n");
+    chunk_line(output.framing(), data.len());
     output.push(data);
     output.framing().extend_from_slice(b"\r\n");
 }
@@ -108,28 +107,34 @@ pub(crate) fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A field whose value is a decimal number.
-pub(crate) fn decimal(out: &mut BytesMut, number: u64) {
-    digits(out, number, 10);
-}
-
-/// Lower-case hexadecimal without leading zeros.
-fn hex(out: &mut BytesMut, number: usize) {
-    digits(out, number as u64, 16);
-}
-
-fn digits(out: &mut BytesMut, mut number: u64, base: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'0'; 20];
-    let mut used = 0usize;
+/// `1*DIGIT` without leading zeros.
+pub(crate) fn decimal(out: &mut BytesMut, mut number: u64) {
+    let mut text = [0u8; 20];
+    let mut digits = 0usize;
     for slot in text.iter_mut().rev() {
-        let digit = number.checked_rem(base).unwrap_or(0) as usize;
-        *slot = DIGITS.get(digit).copied().unwrap_or(b'0');
-        number = number.checked_div(base).unwrap_or(0);
-        used = used.saturating_add(1);
+        *slot = b'0'.wrapping_add((number % 10) as u8);
+        number /= 10;
+        digits = digits.saturating_add(1);
         if number == 0 {
             break;
         }
     }
-    out.extend_from_slice(text.get(text.len().saturating_sub(used)..).unwrap_or_default());
+    out.extend_from_slice(text.get(text.len().saturating_sub(digits)..).unwrap_or_default());
+}
+
+/// The size in lower-case hexadecimal without leading zeros, and CRLF.
+fn chunk_line(out: &mut BytesMut, size: usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = *b"0000000000000000\r\n";
+    let mut size = size as u64;
+    let mut start = text.len().saturating_sub(2);
+    while let Some(slot) = start.checked_sub(1).and_then(|at| text.get_mut(at)) {
+        *slot = DIGITS.get((size & 15) as usize).copied().unwrap_or(b'0');
+        size >>= 4;
+        start = start.saturating_sub(1);
+        if size == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(text.get(start..).unwrap_or_default());
 }
