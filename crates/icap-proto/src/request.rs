@@ -9,6 +9,7 @@ use crate::encapsulated::{Encapsulated, Entity};
 use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
 use crate::headers::{Headers, InvalidHeader};
 use crate::http_head::HttpHead;
+use crate::istag::IsTag;
 use crate::known::{Known, WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Sections};
@@ -278,6 +279,7 @@ impl RequestBuilder {
         if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(InvalidHeader::Reserved);
         }
+        IsTag::check_field(name, class::trim(value.as_ref()))?;
         if stands_once(name) {
             self.head.headers.set(name, value)?;
         } else {

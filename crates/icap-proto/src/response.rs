@@ -15,8 +15,8 @@ use crate::method::Method;
 use crate::reader::{Head, HeadReader, Sections};
 use crate::request::{encode_allow, encode_encapsulated};
 use crate::status::StatusCode;
-use crate::wire::encode;
 use crate::wire::head::{self, Cursor, Fields};
+use crate::wire::{class, encode};
 use crate::{Leniency, Limits};
 
 /// Everything of a response in front of its body: ICAP head and encapsulated HTTP head.
@@ -292,6 +292,7 @@ impl ResponseBuilder {
         if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(InvalidHeader::Reserved);
         }
+        IsTag::check_field(name, class::trim(value.as_ref()))?;
         if stands_once(name) {
             self.head.headers.set(name, value)?;
         } else {

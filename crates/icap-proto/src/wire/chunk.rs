@@ -47,6 +47,7 @@ pub struct ChunkDecoder {
     last_chunk: LastChunk,
     trailer_scan: HeadScan,
     consumed: u64,
+    failed: Option<ParseError>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +104,22 @@ impl ChunkDecoder {
     /// # Errors
     ///
     /// The first byte that breaks the grammar, or a limit. Data before it has been given out. Offsets count from
-    /// the start of the body.
+    /// the start of the body. After an error the same error is given again, whatever `input` holds.
     pub fn decode(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Part>, ParseError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let part = self.next_part(input, limits, leniency);
+        self.failed = part.as_ref().err().copied();
+        part
+    }
+
+    fn next_part(
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
