@@ -13,9 +13,9 @@ WORK=$PWD/target/fuzz
 MAX_LEN=4096
 # A finding is an input that takes over a second; the rest is for a machine with other things to do.
 TIMEOUT=5
-# The bound for the library is 256 MiB. AddressSanitizer doubles what is allocated, and would keep 256 MiB of freed
-# memory by itself: it keeps 16 (below). Shadow memory of what the fuzzer holds comes on top.
-RSS_LIMIT=512
+# MiB for everything, the fuzzer and AddressSanitizer included; both together take about 100. By itself the sanitizer
+# would keep 256 MiB of freed memory: below it keeps 16.
+RSS_LIMIT=256
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:quarantine_size_mb=16:detect_leaks=0
 
@@ -25,10 +25,10 @@ setup() {
         PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
     fi
     mkdir -p "$WORK/log"
-    # --target-dir: the fuzz crate is a workspace of its own, its target folder would lie in the tree.
     build
 }
 
+# --target-dir: the fuzz crate is a workspace of its own, its target folder would lie elsewhere.
 build() {
     local log=$WORK/log/build.log start=$SECONDS
     if ! (cd fuzz && cargo +nightly fuzz build --fuzz-dir . --target-dir "$WORK/build") 2>"$log"; then
@@ -46,15 +46,15 @@ fuzz() {
     "$(binary "$target")" "$corpus" "fuzz/seeds/$target" -dict=fuzz/icap.dict \
         -max_total_time="$SECONDS_EACH" -max_len=$MAX_LEN -timeout=$TIMEOUT -rss_limit_mb=$RSS_LIMIT \
         -artifact_prefix="$artifacts/" -print_final_stats=1 >"$log" 2>&1 || result=FAILED
-    printf '%-14s %9s runs %7s/s %6s features %4s MiB  %s\n' "$target" "$(stat number_of_executed_units "$log")" \
-        "$(stat average_exec_per_sec "$log")" "$(features "$log")" "$(stat peak_rss_mb "$log")" "$result"
+    printf '%-14s %9s runs %7s/s %6s features %4s MiB  %s\n' "$target" "$(figure number_of_executed_units "$log")" \
+        "$(figure average_exec_per_sec "$log")" "$(features "$log")" "$(figure peak_rss_mb "$log")" "$result"
     [ $result = ok ] || explain "$log"
 }
 
 binary() { echo "$WORK/build/$(rustc +nightly -vV | sed -n 's/^host: //p')/release/$1"; }
 
-# stat NAME LOG: a figure of libFuzzer.
-stat() { awk -v name="stat::$1:" '$1 == name { found = $2 } END { print found ? found : "-" }' "$2"; }
+# figure NAME LOG: what libFuzzer counted.
+figure() { awk -v name="stat::$1:" '$1 == name { found = $2 } END { print found ? found : "-" }' "$2"; }
 
 features() { sed -n 's/.* ft: \([0-9]*\) .*/\1/p' "$1" | tail -1; }
 
@@ -68,7 +68,7 @@ targets() { sed -n 's/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml | grep -v '^icap-fu
 
 main() {
     setup
-    export -f fuzz binary stat features explain
+    export -f fuzz binary figure features explain
     export WORK SECONDS_EACH MAX_LEN TIMEOUT RSS_LIMIT
     if [ $# -eq 0 ]; then
         # shellcheck disable=SC2046

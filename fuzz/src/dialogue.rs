@@ -210,7 +210,9 @@ impl Server {
 
     fn take_output(&mut self) {
         let output = self.connection.output();
-        self.written.extend_from_slice(&output.copy_to_bytes(output.remaining()));
+        if output.has_remaining() {
+            self.written.extend_from_slice(&output.copy_to_bytes(output.remaining()));
+        }
     }
 
     fn answer(&mut self, event: &server::Event) {

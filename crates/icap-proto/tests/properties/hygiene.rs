@@ -64,7 +64,7 @@ fn names(lines: &[String]) -> Vec<&str> {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(2000))]
+    #![proptest_config(crate::cases(4000))]
 
     #[test]
     fn fields(pairs in vec((hostile(), hostile_bytes()), 1..4)) {

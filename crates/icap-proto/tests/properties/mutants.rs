@@ -216,7 +216,7 @@ fn the_reference_takes_the_golden_vectors() {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(1500))]
+    #![proptest_config(crate::cases(6000))]
 
     #[test]
     fn damaged_vectors(vector in select(vectors()), mutations in vec(mutation(), 0..4)) {
@@ -240,7 +240,10 @@ proptest! {
 
     #[test]
     fn lists(
-        value in "((req-hdr|res-hdr|req-body|res-body|opt-body|null-body|Req-Hdr|x)[=:]?[ +-]?[0-9]{0,3}(,[ \t]?|;| )?){0,4}"
+        value in prop_oneof![
+            "((req-hdr|res-hdr|req-body|res-body|opt-body|null-body|Req-Hdr|x)[=:]?[ +-]?[0-9]{0,3}(,[ \t]?|;| )?){0,4}",
+            "(req-hdr|res-hdr)=[01](, ?(req-hdr|res-hdr)=[1-5]){0,2},(req-body|res-body|null-body)=[1-9](, null-body=9)?",
+        ]
     ) {
         let list = Encapsulated::parse(value.as_bytes(), &Limits::default(), &Leniency::strict());
         prop_assert_eq!(list.is_ok(), reference::list(value.as_bytes()).is_ok());

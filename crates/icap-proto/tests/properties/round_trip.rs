@@ -148,7 +148,7 @@ fn check_answer(answer: &Answer) {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(400))]
+    #![proptest_config(crate::cases(1000))]
 
     #[test]
     fn requests_arrive_as_they_were_said(question in question()) {

@@ -79,7 +79,7 @@ fn go(server: &mut server::Connection) {
 }
 
 proptest! {
-    #![proptest_config(crate::cases(150))]
+    #![proptest_config(crate::cases(500))]
 
     #[test]
     fn requests(question in question(), places in vec(any::<Index>(), 0..8), cut in any::<Index>()) {
