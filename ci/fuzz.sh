@@ -60,7 +60,9 @@ features() { sed -n 's/.* ft: \([0-9]*\) .*/\1/p' "$1" | tail -1; }
 
 # explain LOG: what was found, and with what.
 explain() {
-    sed -n '/panicked at/,+3p; s/.*Test unit written to /reproducer: /p; /^SUMMARY/p; /^ERROR/p' "$1" | cut -c1-2000
+    local found
+    found=$(sed -n '/panicked at/,+3p; s/.*Test unit written to /reproducer: /p; /^SUMMARY/p; /^ERROR/p' "$1")
+    cut -c1-2000 <<<"${found:-$(tail -5 "$1")}"
     return 1
 }
 
