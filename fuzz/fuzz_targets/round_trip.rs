@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use icap_fuzz::{encode, settings};
 use icap_proto::{
-    Headers, HttpHead, IsTag, Leniency, Limits, Method, RequestHead, ResponseHead, ServiceUri,
-    StatusCode,
+    Encapsulated, Headers, HttpHead, IsTag, Leniency, Limits, Method, RequestHead, ResponseHead,
+    ServiceUri, StatusCode,
 };
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -85,7 +85,9 @@ fn request_text(head: &RequestHead) -> String {
 fn response_text(head: &ResponseHead) -> String {
     let sections = [head.http_request(), head.http_response()];
     let sections = sections.map(|section| section.map(|head| head.as_bytes().to_vec()));
-    let parts = (head.allow(), head.preview(), head.close(), head.encapsulated());
+    // No field says the same as `null-body=0` (erratum e1), and a server may write either.
+    let list = head.encapsulated().copied().unwrap_or(Encapsulated::NONE);
+    let parts = (head.allow(), head.preview(), head.close(), list);
     let fields = fields(head.headers());
     format!("{} {:?} {parts:?} {sections:?} {fields:?}", head.status(), head.reason())
 }
@@ -106,7 +108,8 @@ fn fields(headers: &Headers) -> Vec<(String, Vec<u8>)> {
     headers
         .iter()
         .filter(|field| !TYPED.iter().any(|name| name.eq_ignore_ascii_case(field.name)))
-        .map(|field| (field.name.to_owned(), field.value.to_vec()))
+        // Folds may go out on one line: nobody has to send them (RFC 9112 section 5.2).
+        .map(|field| (field.name.to_owned(), icap_proto::unfold(field.value).into_owned()))
         .collect()
 }
 
