@@ -1,41 +1,40 @@
-//! Chunked bodies: the same data and the same end, however the input is cut.
+//! Chunked bodies: an end only behind the last line feed, no more held than one line, and the same data whatever
+//! the settings.
 #![no_main]
 
-use bytes::BytesMut;
-use icap_proto::wire::chunk::{BodyEnd, ChunkDecoder, Part};
-use icap_proto::{Leniency, Limits, ParseError};
+use icap_fuzz::dialogue::{Chunks, read, strict_is_lenient};
+use icap_fuzz::settings;
+use icap_proto::{Leniency, Limits};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let leniency = icap_fuzz::leniency(data);
-    let Some((first, second)) = icap_fuzz::halves(data) else { return };
-    let whole = [first, second].concat();
-    let expected = decode(&[&whole], &leniency);
-    assert_eq!(decode(&[first, second], &leniency), expected);
-    if whole.len() <= 512 {
-        let bytes: Vec<&[u8]> = whole.chunks(1).collect();
-        assert_eq!(decode(&bytes, &leniency), expected);
+    let wide = Limits::default();
+    let [strict, lenient, _] = settings::modes().map(|leniency| {
+        let mut chunks = Chunks::new(wide, leniency);
+        let script = read(&mut chunks, data, &[], &wide);
+        if chunks.is_done() {
+            check_end(&data[..chunks.consumed()], leniency);
+        }
+        script
+    });
+    strict_is_lenient(&strict, &lenient);
+    let tight = settings::tight();
+    let narrow = read(&mut Chunks::new(tight, Leniency::default()), data, &[], &tight);
+    if narrow.error.is_none() {
+        assert!(narrow == lenient, "limits change the meaning");
     }
 });
 
-/// The data, and the end or the error when there was one.
-type Decoded = (Vec<u8>, Option<Result<BodyEnd, ParseError>>);
-
-fn decode(pieces: &[&[u8]], leniency: &Leniency) -> Decoded {
+/// A whole body ends where it says, and no earlier.
+fn check_end(body: &[u8], leniency: Leniency) {
     let limits = Limits::default();
-    let mut decoder = ChunkDecoder::default();
-    let (mut input, mut data) = (BytesMut::new(), Vec::new());
-    for piece in pieces {
-        input.extend_from_slice(piece);
-        loop {
-            match decoder.decode(&mut input, &limits, leniency) {
-                Ok(Some(Part::Data(piece))) => data.extend_from_slice(&piece),
-                Ok(Some(Part::End(end))) => return (data, Some(Ok(end))),
-                Ok(None) => break,
-                Ok(Some(_)) => unreachable!("a part that the target does not know"),
-                Err(error) => return (data, Some(Err(error))),
-            }
-        }
+    assert!(body.ends_with(b"\r\n"), "{}", body.escape_ascii());
+    let rest = read(&mut Chunks::new(limits, leniency), &[body, b"1\r\n"].concat(), &[], &limits);
+    assert_eq!(rest.error, None, "what follows belongs to the next message");
+    for prefix in settings::prefixes(body.len()) {
+        let mut chunks = Chunks::new(limits, leniency);
+        let script = read(&mut chunks, &body[..prefix], &[], &limits);
+        assert_eq!(script.error, None, "{prefix} of {}", body.escape_ascii());
+        assert!(!chunks.is_done(), "{prefix} of {}", body.escape_ascii());
     }
-    (data, None)
 }

@@ -1,59 +1,61 @@
-//! A client's dialogue with arbitrary bytes: no panic, the same events however the input is cut, and the same
-//! error again after an error.
+//! A client's dialogue with arbitrary bytes behind one that names what it asked: events come in order, what is held
+//! stays within the limits, what is written is a row of good requests.
 #![no_main]
 
-use bytes::Bytes;
-use icap_fuzz::Script;
-use icap_proto::client::Connection;
-use icap_proto::{Headers, HttpHead, Leniency, Limits, RequestHead};
+use icap_fuzz::dialogue::{Ask, Client, read, strict_is_lenient};
+use icap_fuzz::script::Script;
+use icap_fuzz::{encode, settings};
+use icap_proto::{Error, Leniency, Limits};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let leniency = icap_fuzz::leniency(data);
-    let Some((first, second)) = icap_fuzz::halves(data) else { return };
-    let whole = [first, second].concat();
-    assert_eq!(ask(&[first, second], leniency), ask(&[&whole], leniency));
+    let Some((&choice, bytes)) = data.split_first() else { return };
+    let [strict, lenient, _] =
+        settings::modes().map(|leniency| run(choice, bytes, Limits::default(), leniency));
+    strict_is_lenient(&strict, &lenient);
+    let narrow = run(choice, bytes, settings::tight(), Leniency::default());
+    if narrow.error.is_none() {
+        assert!(narrow == lenient, "limits change the meaning");
+    }
 });
 
-fn ask(pieces: &[&[u8]], leniency: Leniency) -> Script {
-    let mut connection = Connection::new(Limits::default(), leniency);
-    let page = HttpHead::response(200, "OK", [("Content-Length", "5")]).expect("a good head");
-    let head = RequestHead::respmod("icap://s/v".parse().expect("a good URI"))
-        .http_response(page)
-        .body(true)
-        .preview(4)
-        .allow_no_content()
-        .allow_partial_content()
-        .allow_trailers()
-        .build()
-        .expect("a good request");
-    connection.start(&head).expect("a fresh connection");
-    connection.send_data(&mut Bytes::from_static(b"hello")).expect("a body is due");
+fn run(choice: u8, bytes: &[u8], limits: Limits, leniency: Leniency) -> Script {
+    let mut client = Client::new(Ask::new(choice), limits, leniency);
+    let every: Vec<usize> = (1..bytes.len()).collect();
+    let script = read(&mut client, bytes, &every, &limits);
+    check_order(&script);
+    encode::check_requests(&client.written);
 
-    let mut script = Script::default();
-    for piece in pieces {
-        let mut rest = *piece;
-        loop {
-            match connection.poll_event() {
-                Ok(Some(event)) => {
-                    script.client_event(event);
-                    // The rest of the body, as soon as it is wanted.
-                    let _ = connection.send_data(&mut Bytes::from_static(b"o"));
-                    let _ = connection.finish(&Headers::new());
-                }
-                Ok(None) if rest.is_empty() || !connection.wants_input() => break,
-                Ok(None) => {
-                    let taken = connection.feed(rest);
-                    assert!(taken > 0, "no room although input is wanted");
-                    rest = &rest[taken..];
-                }
-                Err(error) => {
-                    assert_eq!(connection.poll_event().err(), Some(error));
-                    script.error = Some(error);
-                    return script;
-                }
+    // No answer ends with the connection: an end of input inside one is always an error.
+    let waits = client.connection.wants_input();
+    client.connection.input_closed();
+    match client.connection.poll_event() {
+        Err(Error::Closed(_)) => assert!(waits, "nothing was due"),
+        Err(error) => assert_eq!(Some(error), script.error),
+        Ok(event) => assert!(event.is_none() && !waits, "cut, and taken as whole: {event:?}"),
+    }
+    script
+}
+
+/// At most one Continue, one response, data, end.
+fn check_order(script: &Script) {
+    let (mut continued, mut open) = (false, false);
+    for line in script.lines() {
+        match line.split(' ').next().unwrap_or_default() {
+            "Continue" => {
+                assert!(!continued && !open, "a second Continue");
+                continued = true;
+            }
+            "data" => assert!(open, "data outside an answer"),
+            "end" => {
+                assert!(open, "an end without a beginning");
+                (continued, open) = (false, false);
+            }
+            "fields" => {}
+            _ => {
+                assert!(!open, "two answers");
+                open = true;
             }
         }
     }
-    script
 }

@@ -7,13 +7,14 @@ use crate::encapsulated::{Encapsulated, Entity};
 use crate::error::{Misuse, ParseError};
 use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::http_head::HttpHead;
+use crate::istag::IsTag;
 use crate::known::{WRITTEN_BY_ENCODER, stands_once};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Message};
 use crate::uri::ServiceUri;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Common, RequestParts};
-use crate::wire::{encode, start_line};
+use crate::wire::{class, encode, start_line};
 use crate::{Leniency, Limits};
 
 /// Everything of a request in front of its body: ICAP head and encapsulated HTTP heads.
@@ -327,6 +328,7 @@ impl RequestBuilder {
         if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(InvalidHeader::Reserved);
         }
+        IsTag::check_field(name, class::trim(value.as_ref()))?;
         if stands_once(name) {
             self.head.headers.set(name, value)?;
         } else {

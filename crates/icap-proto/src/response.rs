@@ -15,7 +15,7 @@ use crate::request::{encode_allow, encode_encapsulated, encode_trailer};
 use crate::status::StatusCode;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Answer, Common, ResponseParts};
-use crate::wire::{encode, start_line};
+use crate::wire::{class, encode, start_line};
 use crate::{Leniency, Limits};
 
 /// Everything of a response in front of its body: ICAP head and encapsulated HTTP head.
@@ -347,6 +347,7 @@ impl ResponseBuilder {
         if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(InvalidHeader::Reserved);
         }
+        IsTag::check_field(name, class::trim(value.as_ref()))?;
         if stands_once(name) {
             self.head.headers.set(name, value)?;
         } else {

@@ -38,7 +38,11 @@ fn decode_cut(bytes: &[u8], cuts: &[usize], limits: &Limits, leniency: &Leniency
                 Ok(Some(Part::End(end))) => decoded.end = Some(end),
                 Ok(Some(other)) => panic!("{other:?}"),
                 Ok(None) => break,
-                Err(error) => decoded.error = Some((error.kind, error.offset)),
+                Err(error) => {
+                    let again = decoder.decode(&mut input, limits, leniency);
+                    assert_eq!(again, Err(error), "errors stay");
+                    decoded.error = Some((error.kind, error.offset));
+                }
             }
         }
     }

@@ -83,13 +83,31 @@ fn p0_no_answer_before_a_request() {
     let mut server = Server::new();
     server.recv("OPTIONS icap://s/v ICAP");
     assert_eq!(misuse(server.respond(StatusCode::OK)), Misuse::NothingToAnswer);
+    // Its method is not known, so neither is which parts it could take.
+    let with_parts = server.respond_http(StatusCode::REQUEST_TIMEOUT, true);
+    assert_eq!(misuse(with_parts), Misuse::Composition);
     server.respond(StatusCode::REQUEST_TIMEOUT).unwrap();
+    // Nor is a head that was cut answered with success.
+    let mut server = Server::new();
+    server.recv("OPTIONS icap://s/v ICAP");
+    server.connection.input_closed();
+    assert!(server.connection.poll_event().is_err());
+    assert_eq!(misuse(server.respond(StatusCode::OK)), Misuse::NothingToAnswer);
+    server.respond(StatusCode::BAD_REQUEST).unwrap();
     // Between two requests.
     let mut server = Server::new();
     server.recv(OPTIONS);
     server.respond(StatusCode::NOT_FOUND).unwrap();
     server.poll();
     assert_eq!(misuse(server.respond(StatusCode::NOT_FOUND)), Misuse::NothingToAnswer);
+}
+
+/// Clients read a 201 with parts as a 200 only when they are lenient, so none is sent.
+#[test]
+fn p0_no_created_with_parts() {
+    let mut server = asked("", "");
+    assert_eq!(misuse(server.respond_http(StatusCode::CREATED, true)), Misuse::Composition);
+    server.respond_http(StatusCode::OK, false).unwrap();
 }
 
 #[test]

@@ -144,35 +144,8 @@ impl Connection {
     }
 
     fn answer(&mut self, mut head: ResponseHead, icap_trailer: Headers) -> Result<(), Error> {
+        self.permits(&head)?;
         let status = head.status();
-        let nothing_asked = match self.state.read {
-            _ if self.failed.is_some() => false,
-            Read::Idle { .. } => true,
-            // A head that does not come to its end can be refused, nothing else.
-            Read::Head => !status.is_error(),
-            _ => false,
-        };
-        if nothing_asked || self.state.write != Write::Nothing {
-            return Err(Misuse::NothingToAnswer.into());
-        }
-        match status {
-            interim if interim.as_u16() < 200 => return Err(Misuse::ContinueNotDue.into()),
-            StatusCode::NO_CONTENT if !self.permits_no_content() => {
-                return Err(Misuse::NoContentNotAllowed.into());
-            }
-            StatusCode::PARTIAL_CONTENT if !self.permits_partial_content() => {
-                return Err(Misuse::PartialContentNotAllowed.into());
-            }
-            _ => {}
-        }
-        let fits =
-            self.method.as_ref().is_none_or(|method| head.parts().fits_response(method, status));
-        if !fits {
-            return Err(Misuse::Composition.into());
-        }
-        if head.ends_with_icap_trailer() && !self.permits_icap_trailer() {
-            return Err(Misuse::IcapTrailerNotAllowed.into());
-        }
         if status == StatusCode::OK && self.method == Some(Method::Options) {
             head.set_null_body();
         }
@@ -195,6 +168,42 @@ impl Connection {
         self.icap_trailer = icap_trailer;
         if trailer && !head.has_body() {
             self.write_icap_trailer();
+        }
+        Ok(())
+    }
+
+    /// Whether this can be the answer now. What is taken here a strict client takes too.
+    fn permits(&self, head: &ResponseHead) -> Result<(), Misuse> {
+        let status = head.status();
+        let asked = !matches!(self.state.read, Read::Idle { .. }) || self.failed.is_some();
+        if !asked || self.state.write != Write::Nothing {
+            return Err(Misuse::NothingToAnswer);
+        }
+        match status {
+            interim if interim.as_u16() < 200 => return Err(Misuse::ContinueNotDue),
+            StatusCode::NO_CONTENT if !self.permits_no_content() => {
+                return Err(Misuse::NoContentNotAllowed);
+            }
+            StatusCode::PARTIAL_CONTENT if !self.permits_partial_content() => {
+                return Err(Misuse::PartialContentNotAllowed);
+            }
+            _ => {}
+        }
+        let parts = head.parts();
+        let bare = parts == crate::Encapsulated::NONE;
+        match &self.method {
+            // A head that does not come to its end can be refused, nothing else: which parts an answer to it may
+            // have depends on its method.
+            None if !status.is_error() => return Err(Misuse::NothingToAnswer),
+            None if !bare => return Err(Misuse::Composition),
+            Some(method) if !parts.fits_response(method, status) => {
+                return Err(Misuse::Composition);
+            }
+            _ if status == StatusCode::CREATED && !bare => return Err(Misuse::Composition),
+            _ => {}
+        }
+        if head.ends_with_icap_trailer() && !self.permits_icap_trailer() {
+            return Err(Misuse::IcapTrailerNotAllowed);
         }
         Ok(())
     }

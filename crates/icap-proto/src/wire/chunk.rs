@@ -57,6 +57,7 @@ enum State {
     DataEnd,
     Trailer,
     Done,
+    Failed(ParseError),
 }
 
 /// What a decoder found.
@@ -103,7 +104,7 @@ impl ChunkDecoder {
     /// # Errors
     ///
     /// The first byte that breaks the grammar, or a limit. Data before it has been given out. Offsets count from
-    /// the start of the body.
+    /// the start of the body. After an error the same error is given again, whatever `input` holds.
     #[inline]
     pub fn decode(
         &mut self,
@@ -111,12 +112,16 @@ impl ChunkDecoder {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Part>, ParseError> {
-        if self.state == State::Line
+        if matches!(self.state, State::Line)
             && let Some(data) = self.whole_chunks(input)
         {
             return Ok(Some(Part::Data(data)));
         }
-        self.step(input, limits, leniency)
+        let part = self.next_part(input, limits, leniency);
+        if let Err(error) = part {
+            self.state = State::Failed(error);
+        }
+        part
     }
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
@@ -156,7 +161,7 @@ impl ChunkDecoder {
 
     /// Everything else: what is cut, extensions, the end, and what is wrong.
     #[inline(never)]
-    fn step(
+    fn next_part(
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
@@ -210,6 +215,7 @@ impl ChunkDecoder {
                     return self.trailer(input, limits, leniency);
                 }
                 State::Done => break,
+                State::Failed(error) => return Err(error),
             }
         }
         self.consume(at);
