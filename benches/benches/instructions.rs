@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use icap_benches::floors;
-use icap_proto::{Leniency, Limits, RequestHead, server};
+use icap_proto::{IsTag, Leniency, Limits, RequestHead, server};
 
 fn message() -> Vec<u8> {
     icap_benches::respmod().whole()
@@ -61,6 +61,24 @@ fn chunks_decoded(mut wire: BytesMut) -> BytesMut {
     wire
 }
 
+fn exchange() -> (server::Connection, Vec<u8>, IsTag) {
+    let wire = icap_benches::previewed();
+    let tag = IsTag::new("bench-1").expect("a good tag");
+    let mut connection = server::Connection::new(Limits::default(), Leniency::default());
+    // The first exchange makes the buffers that the others use.
+    icap_benches::transaction(&mut connection, &wire, &tag);
+    (connection, wire, tag)
+}
+
+#[library_benchmark(config = budget(20_000))]
+#[bench::no_content_at_preview(setup = exchange)]
+fn transaction(
+    (mut connection, wire, tag): (server::Connection, Vec<u8>, IsTag),
+) -> server::Connection {
+    icap_benches::transaction(black_box(&mut connection), &wire, &tag);
+    connection
+}
+
 static BODY: [u8; 1 << 20] = [0x5a; 1 << 20];
 
 fn sending() -> (server::Connection, Bytes) {
@@ -103,4 +121,5 @@ library_benchmark_group!(
     name = chunks,
     benchmarks = [chunks_sliced, chunks_decoded, chunk_lines, chunks_encoded]
 );
-main!(library_benchmark_groups = heads, chunks);
+library_benchmark_group!(name = transactions, benchmarks = [transaction]);
+main!(library_benchmark_groups = heads, chunks, transactions);

@@ -13,7 +13,7 @@ use std::hint::black_box;
 use bytes::{Buf, Bytes, BytesMut};
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::wire::head::{HttpBlock, Request};
-use icap_proto::{HttpHead, Leniency, Limits, ResponseHead, StatusCode, server};
+use icap_proto::{HttpHead, IsTag, Leniency, Limits, ResponseHead, StatusCode, server};
 
 /// The parts of a RESPMOD request as a browser behind a proxy causes it: ICAP head, HTTP request head, HTTP
 /// response head.
@@ -152,4 +152,34 @@ pub fn encode(connection: &mut server::Connection, mut body: Bytes, size: usize)
         let chunk = body.split_to(size.min(body.len()));
         connection.send_data(chunk).expect("a body is being sent");
     }
+}
+
+/// A RESPMOD request with a preview of 1 KiB that is not all.
+#[must_use]
+pub fn previewed() -> Vec<u8> {
+    let mut wire = respmod().whole();
+    wire.extend_from_slice(&chunked(&[0x5a; 1024], 1024));
+    wire
+}
+
+/// One whole exchange without I/O: a request with its preview comes in, 204 goes out.
+///
+/// # Panics
+///
+/// When the request is not [`previewed`].
+pub fn transaction(connection: &mut server::Connection, wire: &[u8], tag: &IsTag) {
+    connection.feed(wire);
+    loop {
+        match connection.poll_event().expect("a good request") {
+            Some(server::Event::PreviewEnd { .. }) => break,
+            Some(event) => drop(black_box(event)),
+            None => panic!("the request is whole"),
+        }
+    }
+    let answer = ResponseHead::builder(StatusCode::NO_CONTENT).istag(tag).build();
+    connection.respond(answer.expect("it fits")).expect("an answer is due");
+    let output = connection.output();
+    black_box(output.chunk());
+    output.advance(output.remaining());
+    assert!(connection.poll_event().expect("no more input").is_none());
 }

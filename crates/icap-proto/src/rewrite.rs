@@ -4,14 +4,32 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::Leniency;
 use crate::wire::class;
+use crate::{Leniency, ParseError};
 
-/// The ICAP head at the start of `bytes`, or as much of it as is there, and how many bytes it took: lines end in
-/// CRLF, and the lines of `X-Violations-Found` are folds.
-pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
+/// An ICAP head, or as much of it as is there: lines end in CRLF, and the lines of `X-Violations-Found` are folds.
+#[derive(Debug)]
+pub(crate) struct Rewritten {
+    pub(crate) head: Vec<u8>,
+    /// Bytes that it took on the wire.
+    pub(crate) wire_len: usize,
+    /// Where bytes were put in.
+    inserted: Vec<usize>,
+}
+
+impl Rewritten {
+    /// The same error, counted on the wire.
+    pub(crate) fn on_the_wire(&self, error: ParseError) -> ParseError {
+        let inserted = self.inserted.iter().take_while(|at| (**at as u64) < error.offset).count();
+        ParseError { offset: error.offset.saturating_sub(inserted as u64), ..error }
+    }
+}
+
+/// Rewrites the head at the start of `bytes`.
+pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> Rewritten {
     let mut head = Vec::with_capacity(bytes.len());
-    let mut taken = 0usize;
+    let mut inserted = Vec::new();
+    let mut wire_len = 0usize;
     let mut violation_lines = 0u64;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
         let text = match line {
@@ -19,7 +37,7 @@ pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
             [text @ .., b'\n'] if leniency.bare_lf_in_head => Some(text),
             _ => None,
         };
-        taken = taken.saturating_add(line.len());
+        wire_len = wire_len.saturating_add(line.len());
         let Some(text) = text else {
             head.extend_from_slice(line);
             continue;
@@ -27,6 +45,7 @@ pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
         if leniency.unindented_violations && !text.is_empty() {
             let continues = violation_lines > 0 && !text.contains(&b':');
             if continues && !text.starts_with(b" ") && !text.starts_with(b"\t") {
+                inserted.push(head.len());
                 head.push(b'\t');
             }
             violation_lines = if continues {
@@ -36,12 +55,15 @@ pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
             };
         }
         head.extend_from_slice(text);
+        if line.len().saturating_sub(text.len()) == 1 {
+            inserted.push(head.len());
+        }
         head.extend_from_slice(b"\r\n");
         if text.is_empty() {
             break;
         }
     }
-    (head, taken)
+    Rewritten { head, wire_len, inserted }
 }
 
 /// File, description, problem id, resolution (draft-stecher-icap-subid section 4.6).
