@@ -21,7 +21,7 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-}:quarantine_size_mb=16:detect_leaks=0
 
 setup() {
     if ! command -v cargo-fuzz >/dev/null; then
-        cargo install cargo-fuzz --locked
+        cargo install cargo-fuzz --locked --debug
         PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
     fi
     mkdir -p "$WORK/log"

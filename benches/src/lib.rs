@@ -142,15 +142,20 @@ pub fn answering() -> server::Connection {
     connection
 }
 
-/// Sends a body in chunks of this size and takes what is to be written off the connection.
+/// `body` in pieces of this size, none of them copied.
+#[must_use]
+pub fn pieces(body: &'static [u8], size: usize) -> Vec<Bytes> {
+    body.chunks(size).map(Bytes::from_static).collect()
+}
+
+/// Sends the pieces of a body, each as one chunk.
 ///
 /// # Panics
 ///
 /// When the connection is not [`answering`].
-pub fn encode(connection: &mut server::Connection, mut body: Bytes, size: usize) {
-    while !body.is_empty() {
-        let chunk = body.split_to(size.min(body.len()));
-        connection.send_data(chunk).expect("a body is being sent");
+pub fn encode(connection: &mut server::Connection, pieces: Vec<Bytes>) {
+    for piece in pieces {
+        connection.send_data(piece).expect("a body is being sent");
     }
 }
 

@@ -125,16 +125,14 @@ pub(crate) fn decimal(out: &mut BytesMut, mut number: u64) {
 /// The size in lower-case hexadecimal without leading zeros, and CRLF.
 fn chunk_line(out: &mut BytesMut, size: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const LINE_END: usize = b"\r\n".len();
     let mut text = *b"0000000000000000\r\n";
-    let mut size = size as u64;
-    let mut start = text.len().saturating_sub(2);
-    while let Some(slot) = start.checked_sub(1).and_then(|at| text.get_mut(at)) {
-        *slot = DIGITS.get((size & 15) as usize).copied().unwrap_or(b'0');
-        size >>= 4;
-        start = start.saturating_sub(1);
-        if size == 0 {
-            break;
-        }
+    let mut rest = size as u64;
+    let digits = rest.checked_ilog2().unwrap_or(0) as usize / 4;
+    for slot in text.iter_mut().rev().skip(LINE_END).take(digits.saturating_add(1)) {
+        *slot = DIGITS.get((rest & 15) as usize).copied().unwrap_or(b'0');
+        rest >>= 4;
     }
+    let start = text.len().saturating_sub(LINE_END).saturating_sub(digits).saturating_sub(1);
     out.extend_from_slice(text.get(start..).unwrap_or_default());
 }
