@@ -110,6 +110,12 @@ fn the_program_answers_every_line() {
         (format!(r#"{good},"splits":[1e999]}}"#).into(), Value::Null, "reject"),
         (format!(r#"{good},"splits":7}}"#).into(), id("a"), "reject"),
         (format!(r#"{good},"more":[{{"x":null}}]}}"#).into(), id("a"), "ok"),
+        (good.replace(r#""a""#, r#""\u0085\u2028𝄞""#).into_bytes(), Value::Null, "reject"),
+        (
+            format!("{}}}", good.replace(r#""a""#, "\"\u{85}\u{2028}𝄞\"")).into(),
+            id("\u{85}\u{2028}𝄞"),
+            "ok",
+        ),
         (b"".into(), Value::Null, "reject"),
         (b"   ".into(), Value::Null, "reject"),
         (b"{".into(), Value::Null, "reject"),
@@ -201,7 +207,9 @@ fn the_program_answers_in_order() {
     let output = program.wait_with_output().unwrap();
     writer.join().unwrap();
     let answers = String::from_utf8(output.stdout).unwrap();
-    let expected: String = cases.iter().map(|case| format!("{}\n", answer(&case.line))).collect();
+    let expected: String =
+        cases.iter().map(|case| run::written(&answer(&case.line)) + "\n").collect();
+    assert!(answers.is_ascii());
     assert!(answers == expected, "the program and the function that it calls differ");
 }
 

@@ -57,7 +57,7 @@ fn main() -> io::Result<()> {
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
-        let mut answer = run::answer(&line).to_string();
+        let mut answer = run::written(&run::answer(&line));
         answer.push('\n');
         output.write_all(answer.as_bytes())?;
         // Whoever drives the shim may wait for this answer before the next line.

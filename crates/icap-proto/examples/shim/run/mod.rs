@@ -28,6 +28,22 @@ pub(crate) fn answer(line: &[u8]) -> Value {
     answer
 }
 
+/// An answer as text of one line, in ASCII: what reads it may take U+0085 for the end of a line, or expect Latin-1.
+pub(crate) fn written(answer: &Value) -> String {
+    let mut text = String::new();
+    for c in answer.to_string().chars() {
+        if c.is_ascii() {
+            text.push(c);
+            continue;
+        }
+        // Only strings hold such characters.
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            text.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    text
+}
+
 fn run(case: Case) -> Value {
     match case {
         Case::Chunked { input, preview, splits } => chunked::run(&input, preview, &splits),
