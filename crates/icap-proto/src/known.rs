@@ -88,12 +88,12 @@ impl<'a> Known<'a> {
                     class::list(value).any(|member| member.eq_ignore_ascii_case(b"close"));
             }
             Framing::Trailer => self.trailer = true,
-            Framing::Host => once(&mut self.host, value).map_err(fail)?,
+            Framing::Host => once(&mut self.host, value, leniency).map_err(fail)?,
             Framing::IsTag => {
                 if IsTag::text(value, leniency).is_none() {
                     return Err(fail(Kind::IsTag));
                 }
-                once(&mut self.istag, value).map_err(fail)?;
+                once(&mut self.istag, value, leniency).map_err(fail)?;
             }
             Framing::Http => {
                 if !leniency.http_framing_fields {
@@ -105,10 +105,11 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Takes a field that may stand again only with the same value.
-fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8]) -> Result<(), Kind> {
+/// Takes a field that may stand again only with the same value, if at all (RFC 9112 section 3.2 refuses any second
+/// `Host`).
+fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], leniency: &Leniency) -> Result<(), Kind> {
     match slot {
-        Some(first) if *first != value => Err(Kind::DuplicateField),
+        Some(first) if *first != value || !leniency.repeated_fields => Err(Kind::DuplicateField),
         _ => {
             *slot = Some(value);
             Ok(())

@@ -57,6 +57,8 @@ leniency! {
         loose_istag,
         /// A request without `Host`; the URI names the authority.
         missing_host,
+        /// `Host` or `ISTag` again with the value of the first. Another value is refused always.
+        repeated_fields,
         /// `Transfer-Encoding` or `Content-Length` in an ICAP head, ignored. They never frame an ICAP message.
         http_framing_fields,
         /// Folded field values outside the framing fields. Names that begin with `X-` may be folded under

@@ -394,7 +394,9 @@ impl Answer {
         if self.unannounced_trailer && !leniency.unannounced_trailer {
             return Err(Kind::UnannouncedTrailer);
         }
-        if self.encapsulated.is_none() && status == StatusCode::OK {
+        // An answer to another method has no parts to announce.
+        let rfc_method = !matches!(method, Method::Extension(_));
+        if self.encapsulated.is_none() && status == StatusCode::OK && rfc_method {
             let tolerated = *method == Method::Options
                 && leniency.options_without_encapsulated
                 && !self.opt_body_type;
