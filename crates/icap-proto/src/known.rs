@@ -30,8 +30,9 @@ pub(crate) fn stands_once(name: &str) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Known<'a> {
     pub(crate) encapsulated: Option<Encapsulated>,
-    /// `Encapsulated` had a header section of no length, and the switch for that is on.
-    pub(crate) empty_section: bool,
+    /// `Encapsulated` had a header section of no length, and the switch for that is on: the fault that it is in
+    /// any message but a 200.
+    pub(crate) empty_section: Option<ParseError>,
     /// A malformed number is an error in a request and as good as absent in an answer.
     pub(crate) preview: Option<Result<u64, ParseError>>,
     pub(crate) allow: Allow,
@@ -74,7 +75,8 @@ impl<'a> Known<'a> {
                 let list = List::parse(value, limits, leniency)
                     .map_err(|error| error.shifted(line.value_at as u64))?;
                 self.encapsulated = Some(list.entities);
-                self.empty_section = list.empty_section;
+                self.empty_section =
+                    list.empty_section.map(|error| error.shifted(line.value_at as u64));
             }
             Framing::Preview => {
                 if self.preview.is_some() {

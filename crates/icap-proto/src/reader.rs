@@ -145,8 +145,12 @@ impl<H: Head> HeadReader<H> {
         }
         let window = input.get(..limits.head_bytes).unwrap_or(input);
         let parsed = if leniency.rewrites_heads() {
-            let (head, wire_len) = rewrite::icap_head(window, leniency);
-            H::parse(&head, limits, leniency).map(|parts| (parts, wire_len, Some(head.into())))
+            let rewritten = rewrite::icap_head(window, leniency);
+            match H::parse(&rewritten.head, limits, leniency) {
+                Ok(parts) => Ok((parts, rewritten.wire_len, Some(rewritten.head.into()))),
+                Err(Stop::Fault(error)) => Err(Stop::Fault(rewritten.on_the_wire(error))),
+                Err(Stop::Incomplete) => Err(Stop::Incomplete),
+            }
         } else {
             H::parse(window, limits, leniency).map(|parts| {
                 let wire_len = H::common(&parts).len;

@@ -5,13 +5,33 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::Leniency;
+use crate::error::ParseError;
 use crate::wire::class;
 
-/// The ICAP head at the start of `bytes`, or as much of it as is there, and how many bytes it took: lines end in
-/// CRLF, and the lines of `X-Violations-Found` are folds.
-pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
+/// A head of the RFC, made from other bytes.
+#[derive(Debug)]
+pub(crate) struct Rewritten {
+    pub(crate) head: Vec<u8>,
+    /// Bytes of the wire that it was made from.
+    pub(crate) wire_len: usize,
+    /// Where in `head` the bytes stand that are not on the wire.
+    added: Vec<usize>,
+}
+
+impl Rewritten {
+    /// The same fault, counted in the bytes of the wire.
+    pub(crate) fn on_the_wire(&self, error: ParseError) -> ParseError {
+        let added = self.added.iter().filter(|&&at| (at as u64) < error.offset).count();
+        ParseError { kind: error.kind, offset: error.offset.saturating_sub(added as u64) }
+    }
+}
+
+/// The ICAP head at the start of `bytes`, or as much of it as is there: lines end in CRLF, and the lines of
+/// `X-Violations-Found` are folds.
+pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> Rewritten {
     let mut head = Vec::with_capacity(bytes.len());
-    let mut taken = 0usize;
+    let mut added = Vec::new();
+    let mut wire_len = 0usize;
     let mut violation_lines = 0u64;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
         let text = match line {
@@ -19,14 +39,12 @@ pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
             [text @ .., b'\n'] if leniency.bare_lf_in_head => Some(text),
             _ => None,
         };
-        taken = taken.saturating_add(line.len());
-        let Some(text) = text else {
-            head.extend_from_slice(line);
-            continue;
-        };
-        if leniency.unindented_violations && !text.is_empty() {
+        wire_len = wire_len.saturating_add(line.len());
+        let text = text.unwrap_or(line);
+        if leniency.unindented_violations && !matches!(text, [] | [b'\r' | b'\n', ..]) {
             let continues = violation_lines > 0 && !text.contains(&b':');
             if continues && !text.starts_with(b" ") && !text.starts_with(b"\t") {
+                added.push(head.len());
                 head.push(b'\t');
             }
             violation_lines = if continues {
@@ -36,12 +54,18 @@ pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> (Vec<u8>, usize) {
             };
         }
         head.extend_from_slice(text);
-        head.extend_from_slice(b"\r\n");
+        // What is neither is the line that is not all there, or a fault that the parser shall see.
+        if text.len() < line.len() {
+            if !line.ends_with(b"\r\n") {
+                added.push(head.len());
+            }
+            head.extend_from_slice(b"\r\n");
+        }
         if text.is_empty() {
             break;
         }
     }
-    (head, taken)
+    Rewritten { head, wire_len, added }
 }
 
 /// File, description, problem id, resolution (draft-stecher-icap-subid section 4.6).
