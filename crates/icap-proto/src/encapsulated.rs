@@ -250,7 +250,9 @@ impl List {
         }
         let members = members.get_mut(..count).unwrap_or_default();
         if leniency.unordered_entities {
-            members.sort_unstable_by_key(|&(entity, offset, _)| (offset, entity));
+            // Where the empty line frames, offsets may be anything: the kinds alone have an order.
+            let key = |offset| if leniency.blank_line_framing { 0 } else { offset };
+            members.sort_unstable_by_key(|&(entity, offset, _)| (key(offset), entity));
         }
         Self::from_entries(members, leniency)
             .map_err(|(kind, at)| ParseError::new(kind, at.unwrap_or(value.len())))

@@ -7,7 +7,8 @@
 mod support;
 
 use icap_proto::{
-    CloseReason, Leniency, Limits, RequestHead, ResponseHead, StatusCode, ViolationsFound,
+    CloseReason, Encapsulated, Leniency, Limits, ParseErrorKind as Kind, RequestHead, ResponseHead,
+    StatusCode, ViolationsFound, wire,
 };
 use support::client::{Ask, NO_CONTENT};
 use support::leniency::{all_on, off, on};
@@ -48,8 +49,6 @@ fn reusable(leniency: Leniency, bytes: &str) -> Result<(), CloseReason> {
 fn refused(events: &[String], fault: &str) {
     assert_eq!(events, [format!("! {fault}")]);
 }
-
-// bare_lf_in_head
 
 /// Each line of the head ends in CRLF or LF, in every mixture.
 #[test]
@@ -156,7 +155,20 @@ fn bare_lf_and_the_limit_of_heads() {
     );
 }
 
-// blank_line_framing
+/// A line is as long as it would be with CRLF.
+#[test]
+fn bare_lf_and_the_limit_of_start_lines() {
+    let leniency = with(&["bare_lf_in_head"]);
+    let mut limits = Limits::default();
+    limits.start_line = 60;
+    let kind = |n: usize| {
+        let uri = "s".repeat(n - 28);
+        let bytes = format!("OPTIONS icap://h/{uri} ICAP/1.0\nHost: h\n\n");
+        let events = outcome_every_way(|| Server::with(limits, leniency), bytes.as_bytes());
+        events.last().unwrap().split(" at").next().unwrap().to_owned()
+    };
+    assert_eq!((kind(60), kind(61)), ("end".into(), "! StartLineTooLong".into()));
+}
 
 /// Whatever the offsets say, the head is the one that ends at the empty line. The connection goes on only where
 /// they were right.
@@ -254,8 +266,6 @@ fn blank_line_that_never_comes() {
     }
 }
 
-// unordered_entities
-
 #[test]
 fn unordered_lists_are_sorted() {
     let leniency = with(&["unordered_entities"]);
@@ -285,7 +295,24 @@ fn unordered_lists_are_sorted() {
     refused(&serve(leniency, bytes), "EntityOffset at 52");
 }
 
-// unterminated_sections
+/// With both switches the kinds of the entities are in order and the empty line frames, so that what one of them takes
+/// the other does not take away.
+#[test]
+fn unordered_lists_with_wrong_offsets() {
+    let leniency = with(&["unordered_entities", "blank_line_framing"]);
+    for (list, kept) in [
+        ("res-hdr=0, res-body=19", Ok(())),
+        ("res-body=19, res-hdr=0", Ok(())),
+        ("res-hdr=38, res-body=0", Err(CloseReason::Asked)),
+        ("res-body=0, res-hdr=38", Err(CloseReason::Asked)),
+        ("res-body=38, res-hdr=0", Err(CloseReason::Asked)),
+        ("res-body=0, res-hdr=0", Err(CloseReason::Asked)),
+    ] {
+        let bytes = format!("{ANSWER}Encapsulated: {list}\r\n\r\n{HEAD}{BODY}");
+        assert_eq!(ask(Ask::respmod(), leniency, &bytes), ANSWER_EVENTS, "{list}");
+        assert_eq!(reusable(leniency, &bytes), kept, "{list}");
+    }
+}
 
 /// Up to the four bytes of the two line ends are added, and what comes out is a message of the RFC.
 #[test]
@@ -355,7 +382,22 @@ fn unterminated_sections_are_refused_elsewhere() {
     refused(&ask(Ask::respmod(), leniency, answer), "SectionEnd at 88");
 }
 
-// unindented_violations
+/// The head counts with the line ends that were added: what goes on from here is within the limit too.
+#[test]
+fn unterminated_sections_and_the_limit_of_sections() {
+    let mut limits = Limits::default();
+    limits.encapsulated_bytes = 30;
+    let read = |n: usize| {
+        let section = format!("HTTP/1.1 200 {}", "x".repeat(n - 13));
+        let list = format!("Encapsulated: res-hdr=0, null-body={n}");
+        let bytes = format!("{REQUEST}{list}\r\n\r\n{section}");
+        let leniency = with(&["unterminated_sections"]);
+        outcome_every_way(|| Server::with(limits, leniency), bytes.as_bytes())
+    };
+    assert_eq!(read(26).last().unwrap(), "end");
+    refused(&read(27), "EncapsulatedTooLong at 109");
+    refused(&read(31), "EncapsulatedTooLong at 62");
+}
 
 /// What the lines behind `X-Violations-Found: count` come to.
 fn violations(count: &str, lines: &str) -> Result<Vec<(String, String)>, String> {
@@ -432,8 +474,6 @@ fn unindented_violations_and_the_limit_of_heads() {
     refused(&outcome_every_way(fresh, bytes.as_bytes()), "HeadTooLong at 60");
 }
 
-// empty_section_as_no_content
-
 const EMPTY: &str = "Encapsulated: res-hdr=0, null-body=0\r\n\r\n";
 
 /// It is a 204 in every way: a request that allows none does not get one.
@@ -508,6 +548,20 @@ fn empty_section_yields_to_blank_line_framing() {
         assert_eq!(events, ["response 200 OK [res-hdr=0, null-body=19] (HTTP/1.1 200 OK)", "end"]);
         assert_eq!(ask(one, leniency, format!("{ANSWER}{EMPTY}")), [""; 0]);
     }
+}
+
+/// Heads that are read where they lie, and values alone, know nothing of what would have to be rewritten or is said
+/// by another part of the message.
+#[test]
+fn opt_ins_of_whole_messages_do_nothing_for_parts() {
+    let limits = Limits::default();
+    let leniency = all_on();
+    let head = OPTIONS.replace("\r\n", "\n");
+    let error = wire::head::Request::parse(head.as_bytes(), &limits, &leniency).unwrap_err();
+    assert_eq!((error.kind, error.offset), (Kind::BareLf, 27));
+    let leniency = with(&["empty_section_as_no_content"]);
+    let error = Encapsulated::parse(b"res-hdr=0, null-body=0", &limits, &leniency).unwrap_err();
+    assert_eq!((error.kind, error.offset), (Kind::EntityOffset, 10));
 }
 
 /// A switch that is off does nothing through another that is on.

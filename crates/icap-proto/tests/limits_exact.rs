@@ -501,6 +501,20 @@ fn drain_at_n_and_one_more() {
     }
 }
 
+/// A preview and what comes behind 100 Continue have each so much.
+#[test]
+fn extensions_of_a_preview_and_its_rest() {
+    for (bytes, taken) in [(20, true), (21, false)] {
+        let mut limits = Limits::default();
+        limits.extension_bytes = 20;
+        let mut server = Server::with(limits, Leniency::strict());
+        server.recv(preview(4, &format!("{}\r\n", line("0;", 23))));
+        server.send_continue().unwrap();
+        server.recv(format!("{}\r\n", line("0;", bytes + 3)));
+        assert_eq!(server.trace.error.is_none(), taken, "{bytes}");
+    }
+}
+
 /// A limit that is added has to be added to the tests.
 #[test]
 fn no_limit_is_without_a_place() {
