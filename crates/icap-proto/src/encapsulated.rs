@@ -93,7 +93,9 @@ impl Encapsulated {
     /// entities out of order or behind the body, and header sections beyond
     /// [`Limits::encapsulated_bytes`].
     pub fn parse(value: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, ParseError> {
-        List::parse(value, limits, leniency).map(|list| list.entities)
+        let list = List::parse(value, limits, leniency)?;
+        // Only the status of a whole head can say that it means a 204.
+        list.empty_section.map_or(Ok(list.entities), Err)
     }
 
     /// The same parts, with this length for the one header section there is.
@@ -213,8 +215,9 @@ impl core::fmt::Display for Encapsulated {
 #[derive(Debug)]
 pub(crate) struct List {
     pub(crate) entities: Encapsulated,
-    /// A header section had no length, and [`Leniency::empty_section_as_no_content`] took it.
-    pub(crate) empty_section: bool,
+    /// A header section had no length, and [`Leniency::empty_section_as_no_content`] may take it: the fault that it
+    /// is otherwise.
+    pub(crate) empty_section: Option<ParseError>,
 }
 
 impl List {
@@ -247,7 +250,9 @@ impl List {
         }
         let members = members.get_mut(..count).unwrap_or_default();
         if leniency.unordered_entities {
-            members.sort_unstable_by_key(|&(entity, offset, _)| (offset, entity));
+            // Where the empty line frames, offsets may be anything: the kinds alone have an order.
+            let key = |offset| if leniency.blank_line_framing { 0 } else { offset };
+            members.sort_unstable_by_key(|&(entity, offset, _)| (key(offset), entity));
         }
         Self::from_entries(members, leniency)
             .map_err(|(kind, at)| ParseError::new(kind, at.unwrap_or(value.len())))
@@ -258,13 +263,16 @@ impl List {
         entries: &[(Entity, usize, usize)],
         leniency: &Leniency,
     ) -> Result<Self, (Kind, Option<usize>)> {
-        let mut list = Self { entities: Encapsulated::NONE, empty_section: false };
+        let mut list = Self { entities: Encapsulated::NONE, empty_section: None };
         let mut section: Option<(Entity, usize)> = None;
+        // With blank-line framing a section of no length has an end of its own: it cannot mean a 204 too.
+        let may_be_empty = leniency.empty_section_as_no_content && !leniency.blank_line_framing;
         for (index, &(entity, offset, at)) in entries.iter().enumerate() {
             let fail = |kind| (kind, Some(at));
             match section {
                 None if index > 0 => return Err(fail(Kind::EntityOrder)),
-                None if offset != 0 && !leniency.blank_line_framing => {
+                // The empty line of a section corrects its offsets; without a section there is none.
+                None if offset != 0 && !(leniency.blank_line_framing && entity.is_header()) => {
                     return Err(fail(Kind::EntityOffset));
                 }
                 None => {}
@@ -272,11 +280,13 @@ impl List {
                 Some((before, start)) => {
                     let length = offset.checked_sub(start);
                     let empty = length == Some(0) && entity == Entity::NullBody;
-                    if empty && index == 1 && leniency.empty_section_as_no_content {
-                        list.empty_section = true;
+                    if empty && index == 1 && may_be_empty {
+                        list.empty_section = Some(ParseError::new(Kind::EntityOffset, at));
                     } else {
                         // A section holds at least its empty line, so equal offsets are as wrong as falling ones.
-                        let length = match length.filter(|length| *length > 0) {
+                        // So is a first one that is not 0.
+                        let starts_well = index > 1 || start == 0;
+                        let length = match length.filter(|length| *length > 0 && starts_well) {
                             Some(length) => length,
                             // Its empty line will tell.
                             None if leniency.blank_line_framing => 1,

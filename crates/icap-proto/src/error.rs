@@ -114,6 +114,8 @@ parse_error_kinds! {
     FieldValue => "invalid byte in field value", "RFC 9110 section 5.5";
     /// A field that may stand only once stands twice.
     DuplicateField => "field occurs more than once", "RFC 9110 section 5.3";
+    /// A `Host` that is no host with an optional port.
+    Host => "malformed Host", "RFC 9110 section 7.2";
     /// A request without `Host`.
     MissingHost => "request without Host", "RFC 3507 section 4.3.2";
     /// `Transfer-Encoding` or `Content-Length` in an ICAP head.

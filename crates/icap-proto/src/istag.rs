@@ -53,15 +53,6 @@ impl IsTag {
         fits.then_some(tag)
     }
 
-    /// Refuses a field `ISTag` whose value a strict reader would refuse; other fields pass.
-    pub(crate) fn check_field(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
-        let is_tag = name.eq_ignore_ascii_case("ISTag");
-        if is_tag && Self::text(value, &Leniency::strict()).is_none() {
-            return Err(InvalidHeader::Value);
-        }
-        Ok(())
-    }
-
     fn from_text(tag: &[u8]) -> Self {
         Self { quoted: [b"\"", tag, b"\""].concat().into() }
     }

@@ -3,7 +3,9 @@
 use crate::allow::Allow;
 use crate::encapsulated::{Encapsulated, List};
 use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::headers::{Headers, InvalidHeader};
 use crate::istag::IsTag;
+use crate::uri;
 use crate::wire::class;
 use crate::wire::cursor::{Cursor, Stop};
 use crate::wire::fields::{self, FieldLine};
@@ -21,17 +23,28 @@ pub(crate) const WRITTEN_BY_ENCODER: [&str; 8] = [
     "Keep-Alive",
 ];
 
-/// Whether a second field of this name would be refused by whoever reads it.
-pub(crate) fn stands_once(name: &str) -> bool {
-    name.eq_ignore_ascii_case("Host") || name.eq_ignore_ascii_case("ISTag")
+/// Adds a field to a head that is being built. What a strict reader would refuse is refused here, and a field that
+/// may stand once replaces the one before it.
+pub(crate) fn add(headers: &mut Headers, name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
+    if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Err(InvalidHeader::Reserved);
+    }
+    let text = class::trim(value);
+    let fits = match Framing::from_name(name.as_bytes()) {
+        Some(Framing::Host) => uri::is_host_and_port(text),
+        Some(Framing::IsTag) => IsTag::text(text, &Leniency::strict()).is_some(),
+        _ => return headers.append(name, value),
+    };
+    if fits { headers.set(name, value) } else { Err(InvalidHeader::Value) }
 }
 
 /// What the fields of one head say about its framing.
 #[derive(Debug, Default)]
 pub(crate) struct Known<'a> {
     pub(crate) encapsulated: Option<Encapsulated>,
-    /// `Encapsulated` had a header section of no length, and the switch for that is on.
-    pub(crate) empty_section: bool,
+    /// `Encapsulated` had a header section of no length, and the switch for that is on: the fault that it is in
+    /// any message but a 200.
+    pub(crate) empty_section: Option<ParseError>,
     /// A malformed number is an error in a request and as good as absent in an answer.
     pub(crate) preview: Option<Result<u64, ParseError>>,
     pub(crate) allow: Allow,
@@ -74,7 +87,8 @@ impl<'a> Known<'a> {
                 let list = List::parse(value, limits, leniency)
                     .map_err(|error| error.shifted(line.value_at as u64))?;
                 self.encapsulated = Some(list.entities);
-                self.empty_section = list.empty_section;
+                self.empty_section =
+                    list.empty_section.map(|error| error.shifted(line.value_at as u64));
             }
             Framing::Preview => {
                 if self.preview.is_some() {
@@ -88,7 +102,12 @@ impl<'a> Known<'a> {
                     class::list(value).any(|member| member.eq_ignore_ascii_case(b"close"));
             }
             Framing::Trailer => self.trailer = true,
-            Framing::Host => once(&mut self.host, value, leniency).map_err(fail)?,
+            Framing::Host => {
+                if !leniency.malformed_host && !uri::is_host_and_port(value) {
+                    return Err(fail(Kind::Host));
+                }
+                once(&mut self.host, value, leniency).map_err(fail)?;
+            }
             Framing::IsTag => {
                 if IsTag::text(value, leniency).is_none() {
                     return Err(fail(Kind::IsTag));

@@ -57,6 +57,9 @@ leniency! {
         loose_istag,
         /// A request without `Host`; the URI names the authority.
         missing_host,
+        /// A `Host` that is no host name or address with an optional port; the URI names the authority (c-icap does
+        /// not look at it).
+        malformed_host,
         /// `Host` or `ISTag` again with the value of the first. Another value is refused always.
         repeated_fields,
         /// `Transfer-Encoding` or `Content-Length` in an ICAP head, ignored. They never frame an ICAP message.
@@ -86,19 +89,20 @@ leniency! {
         /// trailers.
         bare_lf_in_head,
         /// *Opt-in, answers only.* Encapsulated heads end at their empty line, whatever the offsets say
-        /// (e2guardian, older McAfee gateways). The connection is not used again.
+        /// (e2guardian, older McAfee gateways). Where they were wrong, the connection is not used again.
         blank_line_framing,
         /// *Opt-in, answers only.* The entities of `Encapsulated` in any order, sorted by their offsets
         /// (bitz-server).
         unordered_entities,
-        /// *Opt-in, requests only.* A head section of a message without body that lacks its empty line (clients
-        /// that c-icap's `SupportBuggyClients` is for). The missing line ends are added.
+        /// *Opt-in, requests only.* The last head section of a message without body, when it lacks its empty line
+        /// (clients that c-icap's `SupportBuggyClients` is for). The missing line ends are added.
         unterminated_sections,
         /// *Opt-in, answers only.* The lines of `X-Violations-Found` without the blank that would make them folds
         /// (Symantec DLP). At most four lines for each violation that the field counts.
         unindented_violations,
         /// *Opt-in, answers only.* A 200 with a head section of no length (`res-hdr=0, null-body=0`), read as a
-        /// 204 (c-icap with `Allow204As200okZeroEncaps`).
+        /// 204 (c-icap with `Allow204As200okZeroEncaps`). It does nothing beside
+        /// [`blank_line_framing`](Self::blank_line_framing), for which such a section has a length all the same.
         empty_section_as_no_content,
     }
 }

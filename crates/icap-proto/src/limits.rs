@@ -24,7 +24,8 @@ pub struct Limits {
     pub encapsulated_bytes: usize,
     /// Bytes of a chunk line with its extensions and CRLF. c-icap reads 4,096.
     pub chunk_line: usize,
-    /// Bytes of chunk extensions in one body, against the endless-extension attacks (RFC 9112 section 7.1.1).
+    /// Bytes of chunk extensions in one body, against the endless-extension attacks (RFC 9112 section 7.1.1). A
+    /// preview and what comes behind 100 Continue have each so many.
     pub extension_bytes: usize,
     /// Bytes of one trailer section. hyper allows 16 KiB, Squid 64 KiB.
     pub trailer_bytes: usize,

@@ -148,8 +148,8 @@ impl<H: Head> HeadReader<H> {
             let rewritten = rewrite::icap_head(window, leniency);
             match H::parse(&rewritten.head, limits, leniency) {
                 Ok(parts) => Ok((parts, rewritten.wire_len, Some(rewritten.head.into()))),
-                Err(Stop::Fault(error)) => Err(rewritten.on_the_wire(error).into()),
-                Err(stop) => Err(stop),
+                Err(Stop::Fault(error)) => Err(Stop::Fault(rewritten.on_the_wire(error))),
+                Err(Stop::Incomplete) => Err(Stop::Incomplete),
             }
         } else {
             H::parse(window, limits, leniency).map(|parts| {

@@ -7,14 +7,13 @@ use crate::encapsulated::{Encapsulated, Entity};
 use crate::error::{Misuse, ParseError};
 use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::http_head::HttpHead;
-use crate::istag::IsTag;
-use crate::known::{WRITTEN_BY_ENCODER, stands_once};
+use crate::known::{self, WRITTEN_BY_ENCODER};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Message};
 use crate::uri::ServiceUri;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Common, RequestParts};
-use crate::wire::{class, encode, start_line};
+use crate::wire::{encode, start_line};
 use crate::{Leniency, Limits};
 
 /// Everything of a request in front of its body: ICAP head and encapsulated HTTP heads.
@@ -322,18 +321,11 @@ impl RequestBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] for a name or value that cannot stand in a field line, and for fields that the encoder
+    /// [`InvalidHeader`] for a name or value that cannot stand in a field line or that no strict reader takes
+    /// (`Host`, `ISTag`), and for fields that the encoder
     /// writes itself (`Encapsulated`, `Preview`, `Allow`, `Connection`, `Trailer`, HTTP framing fields).
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidHeader> {
-        if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return Err(InvalidHeader::Reserved);
-        }
-        IsTag::check_field(name, class::trim(value.as_ref()))?;
-        if stands_once(name) {
-            self.head.headers.set(name, value)?;
-        } else {
-            self.head.headers.append(name, value)?;
-        }
+        known::add(&mut self.head.headers, name, value.as_ref())?;
         Ok(self)
     }
 

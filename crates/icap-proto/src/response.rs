@@ -8,14 +8,14 @@ use crate::error::{Misuse, ParseError, ParseErrorKind as Kind};
 use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::http_head::HttpHead;
 use crate::istag::IsTag;
-use crate::known::{WRITTEN_BY_ENCODER, stands_once};
+use crate::known::{self, WRITTEN_BY_ENCODER};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Message};
 use crate::request::{encode_allow, encode_encapsulated, encode_trailer};
 use crate::status::StatusCode;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Answer, Common, ResponseParts};
-use crate::wire::{class, encode, start_line};
+use crate::wire::{encode, start_line};
 use crate::{Leniency, Limits};
 
 /// Everything of a response in front of its body: ICAP head and encapsulated HTTP head.
@@ -341,18 +341,11 @@ impl ResponseBuilder {
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] for a name or value that cannot stand in a field line, and for fields that the encoder
+    /// [`InvalidHeader`] for a name or value that cannot stand in a field line or that no strict reader takes
+    /// (`Host`, `ISTag`), and for fields that the encoder
     /// writes itself.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidHeader> {
-        if WRITTEN_BY_ENCODER.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return Err(InvalidHeader::Reserved);
-        }
-        IsTag::check_field(name, class::trim(value.as_ref()))?;
-        if stands_once(name) {
-            self.head.headers.set(name, value)?;
-        } else {
-            self.head.headers.append(name, value)?;
-        }
+        known::add(&mut self.head.headers, name, value.as_ref())?;
         Ok(self)
     }
 

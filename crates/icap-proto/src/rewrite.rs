@@ -4,31 +4,33 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::Leniency;
+use crate::error::ParseError;
 use crate::wire::class;
-use crate::{Leniency, ParseError};
 
-/// An ICAP head, or as much of it as is there: lines end in CRLF, and the lines of `X-Violations-Found` are folds.
+/// A head of the RFC, made from other bytes.
 #[derive(Debug)]
 pub(crate) struct Rewritten {
     pub(crate) head: Vec<u8>,
-    /// Bytes that it took on the wire.
+    /// Bytes of the wire that it was made from.
     pub(crate) wire_len: usize,
-    /// Where bytes were put in.
-    inserted: Vec<usize>,
+    /// Where in `head` the bytes stand that are not on the wire.
+    added: Vec<usize>,
 }
 
 impl Rewritten {
-    /// The same error, counted on the wire.
+    /// The same fault, counted in the bytes of the wire.
     pub(crate) fn on_the_wire(&self, error: ParseError) -> ParseError {
-        let inserted = self.inserted.iter().take_while(|at| (**at as u64) < error.offset).count();
-        ParseError { offset: error.offset.saturating_sub(inserted as u64), ..error }
+        let added = self.added.iter().filter(|&&at| (at as u64) < error.offset).count();
+        ParseError { kind: error.kind, offset: error.offset.saturating_sub(added as u64) }
     }
 }
 
-/// Rewrites the head at the start of `bytes`.
+/// The ICAP head at the start of `bytes`, or as much of it as is there: lines end in CRLF, and the lines of
+/// `X-Violations-Found` are folds.
 pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> Rewritten {
     let mut head = Vec::with_capacity(bytes.len());
-    let mut inserted = Vec::new();
+    let mut added = Vec::new();
     let mut wire_len = 0usize;
     let mut violation_lines = 0u64;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
@@ -38,14 +40,11 @@ pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> Rewritten {
             _ => None,
         };
         wire_len = wire_len.saturating_add(line.len());
-        let Some(text) = text else {
-            head.extend_from_slice(line);
-            continue;
-        };
-        if leniency.unindented_violations && !text.is_empty() {
+        let text = text.unwrap_or(line);
+        if leniency.unindented_violations && !matches!(text, [] | [b'\r' | b'\n', ..]) {
             let continues = violation_lines > 0 && !text.contains(&b':');
             if continues && !text.starts_with(b" ") && !text.starts_with(b"\t") {
-                inserted.push(head.len());
+                added.push(head.len());
                 head.push(b'\t');
             }
             violation_lines = if continues {
@@ -55,15 +54,18 @@ pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> Rewritten {
             };
         }
         head.extend_from_slice(text);
-        if line.len().saturating_sub(text.len()) == 1 {
-            inserted.push(head.len());
+        // What is neither is the line that is not all there, or a fault that the parser shall see.
+        if text.len() < line.len() {
+            if !line.ends_with(b"\r\n") {
+                added.push(head.len());
+            }
+            head.extend_from_slice(b"\r\n");
         }
-        head.extend_from_slice(b"\r\n");
         if text.is_empty() {
             break;
         }
     }
-    Rewritten { head, wire_len, inserted }
+    Rewritten { head, wire_len, added }
 }
 
 /// File, description, problem id, resolution (draft-stecher-icap-subid section 4.6).

@@ -224,6 +224,11 @@ impl core::hash::Hash for ServiceUri {
     }
 }
 
+/// Whether this is a value of `Host` (RFC 9110 section 7.2).
+pub(crate) fn is_host_and_port(value: &[u8]) -> bool {
+    host_and_port(value).is_some()
+}
+
 /// Splits `host[:port]`; the length of the host and the port, `None` when either is malformed.
 fn host_and_port(authority: &[u8]) -> Option<(usize, Option<u16>)> {
     let host_len = if authority.first() == Some(&b'[') {

@@ -1,5 +1,5 @@
-//! Bytes with faults in them, and calls in any order: the same verdict under every cut, strict never takes more
-//! than lenient, nothing panics, and what is written stays well formed.
+//! Bytes with faults in them, and calls in any order: the same verdict under every cut and any switches, strict never
+//! takes more than lenient, nothing panics, and what is written stays well formed.
 
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
@@ -15,6 +15,7 @@ use icap_proto::{
     StatusCode, client, server,
 };
 use support::client::Ask;
+use support::leniency::{SWITCHES, all_on};
 use support::rng::Rng;
 use support::server::Server;
 use support::{Core, Trace, text};
@@ -29,12 +30,26 @@ fn requests() -> Vec<Vec<u8>> {
 }
 
 fn answers() -> Vec<Vec<u8>> {
-    vectors(&["V8", "V9", "V10", "V12", "V13", "V14"])
+    let mut answers = vectors(&["V8", "V9", "V10", "V12", "V13", "V14"]);
+    // What the opt-in switches are for.
+    for fields in [
+        "X-Violations-Found: 1\r\na.exe\r\nEicar\r\n7\r\n2\r\nEncapsulated: res-hdr=0, res-body=19",
+        "Encapsulated: res-body=19, res-hdr=0",
+        "Encapsulated: res-hdr=0, res-body=33",
+        "Encapsulated: res-hdr=0, null-body=0",
+    ] {
+        let answer = format!(
+            "ICAP/1.0 200 OK\r\nISTag: \"t1\"\r\n{fields}\r\n\r\n\
+             HTTP/1.1 200 OK\r\n\r\n3\r\nnew\r\n0\r\n\r\n"
+        );
+        answers.push(answer.into_bytes());
+    }
+    answers
 }
 
 /// Changes a few bytes, in the ways that parsers have stumbled over.
 fn damage(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
-    const PIECES: [&[u8]; 20] = [
+    const PIECES: [&[u8]; 23] = [
         b"\r",
         b"\n",
         b"\r\n",
@@ -55,6 +70,9 @@ fn damage(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
         b"+",
         b"0x",
         b"Trailer: a\r\n",
+        b"X-Violations-Found: 1\r\na\r\n",
+        b"a\n",
+        b"res-hdr=0, ",
     ];
     let mut bytes = bytes.to_vec();
     for _ in 0..=rng.below(3) {
@@ -82,6 +100,15 @@ fn damage(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
+/// At times with line feeds alone, as the opt-in for them takes.
+fn rewritten(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let some = rng.one_in(4);
+    let dropped = |index: usize, rng: &mut Rng| {
+        some && bytes[index] == b'\r' && bytes.get(index + 1) == Some(&b'\n') && rng.one_in(2)
+    };
+    (0..bytes.len()).filter(|index| !dropped(*index, rng)).map(|index| bytes[index]).collect()
+}
+
 fn run(core: &mut impl Core, bytes: &[u8], cuts: &[usize]) -> Trace {
     let mut trace = Trace::default();
     trace.feed_cut(core, bytes, cuts);
@@ -92,23 +119,39 @@ fn run(core: &mut impl Core, bytes: &[u8], cuts: &[usize]) -> Trace {
     trace
 }
 
-/// Compares the runs of fresh connections under several cuts and in both modes.
+/// Some of the switches, each as likely on as off.
+fn some_switches(rng: &mut Rng) -> Leniency {
+    let mut leniency = Leniency::strict();
+    for (_, set) in SWITCHES {
+        set(&mut leniency, rng.one_in(2));
+    }
+    leniency
+}
+
+/// Compares the runs of fresh connections under several cuts, from strict to every switch on.
 fn compare<C: Core>(bytes: &[u8], rng: &mut Rng, fresh: impl Fn(Leniency) -> C) {
     let every_byte: Vec<usize> = (1..bytes.len()).collect();
     let mut some: Vec<usize> = (0..rng.below(6)).map(|_| rng.below(bytes.len())).collect();
     some.sort_unstable();
     let mut verdicts = Vec::new();
-    for leniency in [Leniency::strict(), Leniency::default()] {
+    for leniency in [Leniency::strict(), Leniency::default(), all_on(), some_switches(rng)] {
         let whole = run(&mut fresh(leniency), bytes, &[]);
         for cuts in [&every_byte, &some] {
             let cut = run(&mut fresh(leniency), bytes, cuts);
-            assert_eq!(cut, whole, "{} cut at {cuts:?}", text(bytes));
+            assert_eq!(cut, whole, "{} cut at {cuts:?}, {leniency:?}", text(bytes));
         }
         verdicts.push(whole);
     }
-    let [strict, lenient] = &verdicts[..] else { unreachable!() };
+    let [strict, lenient, opt_in @ ..] = &verdicts[..] else { unreachable!() };
     if strict.error.is_none() {
         assert_eq!(strict, lenient, "{}", text(bytes));
+    }
+    // An opt-in may end a head earlier than its offsets; what is whole without it is the same with it.
+    let ends = strict.lines.last().is_some_and(|line| line.starts_with("end"));
+    if ends && strict.error.is_none() {
+        for verdict in opt_in {
+            assert_eq!(strict, verdict, "{}", text(bytes));
+        }
     }
 }
 
@@ -117,7 +160,7 @@ fn damaged_requests() {
     let mut rng = Rng::new(11);
     for original in requests() {
         for _ in 0..4000 {
-            let bytes = damage(&original, &mut rng);
+            let bytes = damage(&rewritten(&original, &mut rng), &mut rng);
             compare(&bytes, &mut rng, |leniency| Server::with(Limits::default(), leniency));
         }
     }
@@ -128,7 +171,7 @@ fn damaged_answers() {
     let mut rng = Rng::new(12);
     for original in answers() {
         for _ in 0..3000 {
-            let bytes = damage(&original, &mut rng);
+            let bytes = damage(&rewritten(&original, &mut rng), &mut rng);
             let ask = match rng.below(5) {
                 0 => Ask::options(),
                 1 => Ask::reqmod(),

@@ -314,10 +314,10 @@ fn heads_that_cannot_be_built() {
     assert!(RequestHead::respmod(uri()).http_request(request()).body(true).build().is_ok());
 }
 
-/// A tag given as a plain field is held to what a strict reader takes; otherwise a head could be built that nobody
-/// reads.
+/// A tag or host given as a plain field is held to what a strict reader takes; otherwise a head could be built that
+/// nobody reads.
 #[test]
-fn a_tag_as_a_plain_field_is_quoted_and_short() {
+fn tags_and_hosts_as_plain_fields() {
     let long = format!("\"{}\"", "x".repeat(33));
     for bad in ["t1", "", "\"\"", "\"a", "\"a\"b\"", "W/\"a\"", long.as_str()] {
         let answer = ResponseHead::builder(StatusCode::NO_CONTENT).header("istag", bad);
@@ -325,6 +325,50 @@ fn a_tag_as_a_plain_field_is_quoted_and_short() {
         let request = RequestHead::options("icap://h/s".parse().unwrap()).header("ISTag", bad);
         assert_eq!(request.err(), Some(InvalidHeader::Value), "{bad}");
     }
+    for bad in ["", "a b", "h:port", "h:65536", "[::zz]", "user@h", "h/s"] {
+        let request = RequestHead::options("icap://h/s".parse().unwrap()).header("host", bad);
+        assert_eq!(request.err(), Some(InvalidHeader::Value), "{bad}");
+    }
     let answer = ResponseHead::builder(StatusCode::NO_CONTENT).header("ISTag", " \"t1\" ").unwrap();
     assert_eq!(answer.build().unwrap().istag(), Some(IsTag::new("t1").unwrap()));
+}
+
+/// The URI goes out as it was given, but for what stands before `@` and the case of the scheme (RFC 3507 section 4.2).
+#[test]
+fn uris_go_out_as_they_were_given() {
+    for (uri, line, host) in [
+        (
+            "icap://h/s?mode=translate&lang=french",
+            "icap://h/s?mode=translate&lang=french",
+            "h:1344",
+        ),
+        ("icap://user:secret@h:99/s?", "icap://h:99/s?", "h:99"),
+        ("ICAPS://[::1]//a/%2e?b?c", "icaps://[::1]//a/%2e?b?c", "[::1]:11344"),
+    ] {
+        let head = RequestHead::builder(Method::Options, uri.parse().unwrap()).build().unwrap();
+        let text = String::from_utf8(head.to_bytes().to_vec()).unwrap();
+        let expected = format!("OPTIONS {line} ICAP/1.0\r\nHost: {host}\r\n\r\n");
+        assert_eq!(text, expected);
+    }
+}
+
+/// The last offset is the length of all sections (RFC 3507 section 4.4.1).
+#[test]
+fn the_last_offset_is_the_length_of_the_sections() {
+    let mut rng = Rng::new(67);
+    for _ in 0..500 {
+        let (request, response) = (http(&mut rng, true), http(&mut rng, false));
+        let lengths = (request.as_bytes().len(), response.as_bytes().len());
+        let head = RequestHead::builder(Method::Respmod, "icap://h/s".parse().unwrap())
+            .http_request(request)
+            .http_response(response)
+            .body(rng.one_in(2))
+            .build()
+            .unwrap();
+        let offsets: Vec<usize> = head.encapsulated().entries().map(|(_, at)| at).collect();
+        assert_eq!(offsets, [0, lengths.0, lengths.0 + lengths.1]);
+        let bytes = head.to_bytes();
+        let icap = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(bytes.len() - icap, head.encapsulated().header_bytes());
+    }
 }

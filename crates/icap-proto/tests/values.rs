@@ -131,3 +131,23 @@ fn allow_fields_merge() {
     let beyond = read(&format!("Allow: {}\r\n", ",".repeat(empty)));
     assert_eq!(beyond.unwrap_err().kind, ParseErrorKind::List);
 }
+
+/// A status that nobody knows is one of its class (RFC 9110 section 15).
+#[test]
+fn unknown_statuses_have_a_class() {
+    for (status, success, error) in [
+        (199, false, false),
+        (200, true, false),
+        (299, true, false),
+        (300, false, false),
+        (399, false, false),
+        (499, false, true),
+        (599, false, true),
+    ] {
+        let status = StatusCode::new(status).unwrap();
+        assert_eq!((status.is_success(), status.is_error()), (success, error), "{status}");
+    }
+    for outside in [0, 99, 600, 999, 1000, u16::MAX] {
+        assert_eq!(StatusCode::new(outside), None);
+    }
+}

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use icap_proto::{Error, Leniency, Limits};
 use support::client::Ask;
+use support::leniency::all_on;
 use support::server::Server;
 use support::{Core, Trace, every_cut};
 
@@ -104,7 +105,7 @@ const SERVER: [&str; 8] = ["V1", "V2", "V3", "V4", "V5", "V6", "V7", "V11"];
 #[test]
 fn requests() {
     for name in SERVER {
-        for leniency in [Leniency::default(), Leniency::strict()] {
+        for leniency in [Leniency::default(), Leniency::strict(), all_on()] {
             let fresh = || Server::with(Limits::default(), leniency);
             check(name, fresh, |server| {
                 server.send_continue().unwrap();
@@ -129,7 +130,8 @@ fn answers() -> [(&'static str, Ask); 6] {
 #[test]
 fn answers_to_requests() {
     for (name, ask) in answers() {
-        for ask in [ask.clone(), ask.strict()] {
+        let opt_in = Ask { leniency: all_on(), ..ask.clone() };
+        for ask in [ask.clone(), ask.strict(), opt_in] {
             check(name, || ask.clone().sent_whole("hello"), |_| ());
         }
     }

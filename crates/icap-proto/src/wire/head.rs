@@ -4,6 +4,9 @@
 //! it. They are for tools that look at messages; a dialogue is read by
 //! [`client::Connection`](crate::client::Connection) and [`server::Connection`](crate::server::Connection), which
 //! keep what they read as [`RequestHead`](crate::RequestHead) and [`ResponseHead`](crate::ResponseHead).
+//!
+//! Opt-in switches of [`Leniency`] that rewrite a head or look behind it, such as
+//! [`bare_lf_in_head`](Leniency::bare_lf_in_head), do nothing here: these heads lie where they were found.
 
 use core::ops::Range;
 
@@ -355,10 +358,10 @@ impl ResponseParts {
         let known = Known::read(&mut cursor, limits, leniency)?;
         let len = cursor.at();
         Ok(Self {
-            status: if known.empty_section && status == StatusCode::OK {
-                StatusCode::NO_CONTENT
-            } else {
-                status
+            status: match known.empty_section {
+                None => status,
+                Some(_) if status == StatusCode::OK => StatusCode::NO_CONTENT,
+                Some(error) => return Err(error.into()),
             },
             reason: line.reason_at..line.reason_at.saturating_add(line.reason.len()),
             common: Common {

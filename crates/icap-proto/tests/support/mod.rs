@@ -9,6 +9,7 @@
 )]
 
 pub(crate) mod client;
+pub(crate) mod leniency;
 pub(crate) mod rng;
 pub(crate) mod server;
 
@@ -107,4 +108,30 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// Bytes as text, line ends as they are.
 pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a connection makes of bytes: its events, and last what is wrong.
+pub(crate) fn outcome(core: &mut impl Core, bytes: &[u8], cuts: &[usize]) -> Vec<String> {
+    let mut trace = Trace::default();
+    trace.feed_cut(core, bytes, cuts);
+    trace.lines.extend(trace.error.map(|error| fault(&error)));
+    trace.lines
+}
+
+/// An error as a line: `! Kind at byte` for what breaks the grammar.
+pub(crate) fn fault(error: &Error) -> String {
+    match error {
+        Error::Parse(error) => format!("! {:?} at {}", error.kind, error.offset),
+        Error::Peer(error) => format!("! {error:?}"),
+        other => format!("! {other:?}"),
+    }
+}
+
+/// [`outcome`] whole, byte by byte and cut at every place, all the same.
+pub(crate) fn outcome_every_way<C: Core>(fresh: impl Fn() -> C, bytes: &[u8]) -> Vec<String> {
+    let whole = outcome(&mut fresh(), bytes, &[]);
+    for cuts in every_cut(bytes.len()) {
+        assert_eq!(outcome(&mut fresh(), bytes, &cuts), whole, "{} cut at {cuts:?}", text(bytes));
+    }
+    whole
 }
