@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use icap_benches::{chunked, decode, floors};
 use icap_proto::{Leniency, Limits};
@@ -53,7 +53,7 @@ fn encoding(criterion: &mut Criterion) {
                     let pieces = icap_benches::pieces(&BODY_BYTES, size);
                     let start = Instant::now();
                     icap_benches::encode(black_box(&mut connection), pieces);
-                    total += start.elapsed();
+                    total = total.saturating_add(start.elapsed());
                     let output = connection.output();
                     output.advance(output.remaining());
                 }
@@ -72,7 +72,7 @@ fn timed(rounds: u64, wire: &[u8], mut work: impl FnMut(&mut BytesMut) -> usize)
         let mut wire = BytesMut::from(wire);
         let start = Instant::now();
         let bytes = work(&mut wire);
-        total += start.elapsed();
+        total = total.saturating_add(start.elapsed());
         assert_eq!(bytes, BODY);
     }
     total
