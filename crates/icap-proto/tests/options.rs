@@ -123,6 +123,8 @@ fn methods_and_istag_are_required() {
 
 #[test]
 fn options_is_read_among_the_methods_and_never_written() {
+    let offered = ServiceOptions::reqmod("x").unwrap().method(Method::Options);
+    assert_eq!(offered.methods(), [Method::Reqmod]);
     let built = scanner().method(Method::Options).method(Method::Reqmod).method(Method::Respmod);
     assert_eq!(field(&built.to_response().unwrap(), "Methods").unwrap(), "RESPMOD, REQMOD");
 
