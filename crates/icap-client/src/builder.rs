@@ -6,7 +6,7 @@ use icap_proto::{Leniency, Limits, Method, RequestBuilder, RequestHead, ServiceU
 
 use crate::client::{Client, Settings, Templates};
 use crate::error::{Error, Invalid};
-use crate::message::Fields;
+use crate::message::{CREDENTIALS, Fields};
 use crate::pool::Pool;
 use crate::timeouts::Timeouts;
 
@@ -130,12 +130,15 @@ impl ClientBuilder {
         let template = |method| -> Result<RequestBuilder, Error> {
             let request = RequestHead::builder(method, uri.clone());
             let request = if self.max_idle == 0 { request.close() } else { request };
-            self.fields.apply(request).map_err(|error| Error::Invalid(Invalid::Header(error)))
+            self.fields
+                .apply(request, false)
+                .map_err(|error| Error::Invalid(Invalid::Header(error)))
         };
         let templates = Templates {
             reqmod: template(Method::Reqmod)?,
             respmod: template(Method::Respmod)?,
             options: template(Method::Options)?,
+            has_credentials: self.fields.has(CREDENTIALS),
         };
         let settings = Settings {
             preview: self.preview,

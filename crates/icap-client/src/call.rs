@@ -38,7 +38,7 @@ where
     let Parts { head, body, fields, kept_by_caller, .. } = parts;
     let request = if kept_by_caller { request.allow_no_content() } else { request };
     let request = fields
-        .apply(offer(&shared.settings, request, &body))
+        .apply(offer(&shared.settings, request, &body), shared.templates.has_credentials)
         .map_err(Invalid::Header)
         .and_then(|request| request.build().map_err(Invalid::Parts));
     let source = Source::new(body);

@@ -123,6 +123,8 @@ fn methods_and_istag_are_required() {
 
 #[test]
 fn options_is_read_among_the_methods_and_never_written() {
+    let offered = ServiceOptions::reqmod("x").unwrap().method(Method::Options);
+    assert_eq!(offered.methods(), [Method::Reqmod]);
     let built = scanner().method(Method::Options).method(Method::Reqmod).method(Method::Respmod);
     assert_eq!(field(&built.to_response().unwrap(), "Methods").unwrap(), "RESPMOD, REQMOD");
 
@@ -252,6 +254,12 @@ fn transfer_lists() {
         ),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "http://h/d/a.exe?b=c.gif", Complete),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/a.exe.txt", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/a.exe#.gif", Complete),
+        // A host is no file.
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "http://a.zip", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "http://a.zip?b", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "http://a.zip/", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "/go/http://a.zip", Ignore),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/exe", Preview),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/\u{e9}exe", Preview),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "", Preview),
@@ -268,7 +276,8 @@ fn transfer_lists() {
         ("Transfer-Ignore: gif\r\n", "/a", Complete),
         ("Transfer-Preview: *\r\nTransfer-Ignore: *\r\nTransfer-Complete: *\r\n", "/a", Complete),
         ("Transfer-Complete: *\r\nTransfer-Preview: *\r\n", "/a", Complete),
-        ("Transfer-Ignore: *\r\nTransfer-Preview: *\r\n", "/a", Ignore),
+        ("Transfer-Ignore: *\r\nTransfer-Preview: *\r\n", "/a", Preview),
+        ("Transfer-Ignore: *\r\nTransfer-Complete: *\r\n", "/a", Complete),
         ("Transfer-Preview: **, a b\r\n", "/a.**", Preview),
         ("Transfer-Preview: \r\n", "/a", Complete),
     ] {
@@ -311,6 +320,10 @@ fn members_of_lists() {
             .unwrap();
     assert!(headers.list("x").eq([&b"a"[..], b"b", b"c", b"d"]));
     assert_eq!(headers.list("Z").count(), 0);
+    for member in ["A", "c", "d"] {
+        assert!(headers.has_member("x", member), "also behind a fold: {member}");
+    }
+    assert!(!headers.has_member("x", "") && !headers.has_member("x", "e"));
     let lines: Vec<&[u8]> = icap_proto::fold_lines(b"1\r\n\t a b \r\n \r\n\tc").collect();
     assert_eq!(lines, [&b"1"[..], b"a b", b"", b"c"]);
     assert!(icap_proto::fold_lines(b"").eq([b""]));

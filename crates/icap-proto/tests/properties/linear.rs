@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::wire::scan::HeadScan;
-use icap_proto::{Leniency, Limits, RequestHead, server};
+use icap_proto::{Headers, HttpHead, Leniency, Limits, RequestHead, TrailerField, server};
 
 /// What doubling may cost.
 const MOST: f64 = 2.2;
@@ -161,6 +161,66 @@ fn trailers() {
     let body = |size: usize| format!("0\r\n{}\r\n", "A: b\r\n".repeat(size)).into_bytes();
     linear("trailers", body, |body| decode(body, usize::MAX));
     linear("trailers by 7", body, |body| decode(body, 7));
+}
+
+fn from_peer(lines: &[u8]) -> HttpHead {
+    let raw = [b"GET / HTTP/1.1\r\n", lines, b"\r\n"].concat();
+    HttpHead::parse_request(raw.into(), &limits(), &Leniency::default()).unwrap()
+}
+
+/// What is done with a head on its way through.
+#[test]
+fn heads_on_their_way() {
+    let go = |lines: &[u8]| drop(from_peer(lines).remove_hop_by_hop(TrailerField::Remove));
+    linear("Connection", |size| "Connection: a\r\na: 1\r\n".repeat(size).into_bytes(), go);
+    let list =
+        |size: usize| format!("Connection: {}\r\n{}", "a,".repeat(size), "a: 1\r\n".repeat(size));
+    linear("a long list before many fields", |size| list(size).into_bytes(), go);
+    let user = |size: usize| "Proxy-Authorization: a\r\n".repeat(size).into_bytes();
+    linear("Proxy-Authorization", user, go);
+    let length = |size: usize| format!("Content-Length: 1{}\r\n", ",1".repeat(size)).into_bytes();
+    linear("Content-Length", length, |lines| {
+        assert_eq!(from_peer(lines).content_length(), Ok(Some(1)));
+    });
+}
+
+/// Fields that are added one by one, such as those of a peer that are passed on.
+#[test]
+fn fields_one_by_one() {
+    linear(
+        "append",
+        |size| "A: b\r\n".repeat(size).into_bytes(),
+        |lines| {
+            let mut headers = Headers::new();
+            for field in from_peer(lines).headers().iter() {
+                headers.append(field.name, field.value).unwrap();
+            }
+            assert_eq!(headers.as_bytes(), lines);
+        },
+    );
+}
+
+#[cfg(feature = "identity")]
+#[test]
+fn lists_of_a_peer() {
+    use icap_proto::{Challenge, Identity};
+    let field = |name: &'static str, member: &'static str| {
+        move |size: usize| format!("{name}: {}\r\n", member.repeat(size)).into_bytes()
+    };
+    let groups = |lines: &[u8]| {
+        let identity = Identity::read(from_peer(lines).headers());
+        let mut written = Headers::new();
+        identity.write(&mut written).unwrap();
+        assert_eq!(written.iter().count(), identity.groups().len());
+    };
+    linear("plain groups", field("X-Authenticated-Groups", "ab,"), groups);
+    let encoded = |lines: &[u8]| {
+        assert!(Identity::read(from_peer(lines).headers()).groups().len() > 100);
+    };
+    linear("base64 groups", field("X-Authenticated-Groups", "TDovL2E=,"), encoded);
+    linear("challenges", field("Proxy-Authenticate", "a b=\"c\", d=e,"), |lines| {
+        assert!(!Challenge::read(from_peer(lines).headers(), "Proxy-Authenticate").is_empty());
+    });
 }
 
 /// As from a peer that writes one byte a packet.
