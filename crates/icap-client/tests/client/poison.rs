@@ -162,11 +162,10 @@ async fn ask(client: &Client, tag: &str) -> bool {
 }
 
 /// G16 in small: thousands of exchanges; each gives its own answer or an error, and a retry happens only where
-/// nothing was answered.
+/// nothing was answered. `PROPTEST_CASES` makes more of them: 256, the default, are a hundred thousand exchanges.
 #[test]
 fn no_answer_reaches_another_request() {
-    let mut runner =
-        TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let scripts = (proptest::collection::vec(act(), 5..60), 1..32usize);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runner
