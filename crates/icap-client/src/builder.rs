@@ -1,17 +1,23 @@
 //! The settings of a client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use icap_proto::{Leniency, Limits, Method, RequestBuilder, RequestHead, ServiceUri};
 
 use crate::client::{Client, Settings, Templates};
+use crate::connect::{Connect, Dialer, DynConnect};
+#[cfg(feature = "tls")]
+use crate::error::InvalidTls;
 use crate::error::{Error, Invalid};
 use crate::message::{CREDENTIALS, Fields};
-use crate::pool::Pool;
+use crate::pool::{Keep, Pool};
+use crate::tcp::TcpConnector;
 use crate::timeouts::Timeouts;
+#[cfg(feature = "tls")]
+use crate::tls::{Handshaker, Tls};
 
 /// Puts a [`Client`] together; see [`Client::builder`].
-#[derive(Debug)]
 #[must_use = "a builder does nothing until build"]
 pub struct ClientBuilder {
     uri: Result<ServiceUri, Invalid>,
@@ -24,6 +30,11 @@ pub struct ClientBuilder {
     leniency: Leniency,
     max_idle: usize,
     max_idle_age: Duration,
+    max_lifetime: Duration,
+    max_connections: usize,
+    connector: Arc<dyn DynConnect>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl ClientBuilder {
@@ -39,6 +50,11 @@ impl ClientBuilder {
             leniency: Leniency::default(),
             max_idle: 32,
             max_idle_age: Duration::from_secs(50),
+            max_lifetime: Duration::MAX,
+            max_connections: usize::MAX,
+            connector: Arc::new(TcpConnector),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -101,6 +117,37 @@ impl ClientBuilder {
         self
     }
 
+    /// For how long after its opening a connection is used for further calls: no limit by default. With one,
+    /// calls follow when a load balancer or a change in the DNS sends them elsewhere.
+    pub const fn max_lifetime(mut self, age: Duration) -> Self {
+        self.max_lifetime = age;
+        self
+    }
+
+    /// How many connections there may be at once: 0, the default, for no limit. The `Max-Connections` of the service, once
+    /// [known](Client::options), lowers it. Calls beyond it wait in the order of their coming, up to
+    /// [`Timeouts::wait`].
+    ///
+    /// An [`Adapted`](crate::Adapted) body has a connection until it has been read or dropped: whoever holds some
+    /// while calling again needs as many more.
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = if connections == 0 { usize::MAX } else { connections };
+        self
+    }
+
+    /// Opens connections in another way than over TCP: see [`Connect`].
+    pub fn connector(mut self, connector: impl Connect) -> Self {
+        self.connector = Arc::new(connector);
+        self
+    }
+
+    /// Settings for an `icaps` URI; without this the defaults of [`Tls`].
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Adds a field to the ICAP head of every request.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.fields.add(name, value.as_ref());
@@ -117,13 +164,16 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for a URI that does not parse or that needs TLS, and for a field that cannot stand in
+    /// [`Error::Invalid`] for a URI that does not parse, for settings of TLS that cannot be used, and for a field that cannot stand in
     /// an ICAP head.
     pub fn build(mut self) -> Result<Client, Error> {
         let uri = self.uri.map_err(Error::Invalid)?;
+        #[cfg(not(feature = "tls"))]
         if uri.is_secure() {
             return Err(Error::Invalid(Invalid::Tls));
         }
+        #[cfg(feature = "tls")]
+        let tls = handshaker(self.tls, &uri)?;
         if !self.user_agent.is_empty() && !self.fields.has("User-Agent") {
             self.fields.add("User-Agent", self.user_agent.as_bytes());
         }
@@ -144,9 +194,39 @@ impl ClientBuilder {
             preview: self.preview,
             replay_limit: self.replay_limit,
             timeouts: self.timeouts,
+        };
+        let dialer = Dialer {
+            uri,
+            connector: self.connector,
+            #[cfg(feature = "tls")]
+            tls,
             limits: self.limits,
             leniency: self.leniency,
         };
-        Ok(Client::new(uri, settings, templates, Pool::new(self.max_idle, self.max_idle_age)))
+        let keep = Keep {
+            idle: self.max_idle,
+            idle_age: self.max_idle_age,
+            lifetime: self.max_lifetime,
+            connections: self.max_connections,
+        };
+        Ok(Client::new(dialer, settings, templates, Pool::new(keep)))
+    }
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder").field("uri", &self.uri).finish_non_exhaustive()
+    }
+}
+
+/// What an `icaps` URI needs beside a connection.
+#[cfg(feature = "tls")]
+fn handshaker(tls: Option<Tls>, uri: &ServiceUri) -> Result<Option<Handshaker>, Error> {
+    let invalid = |error| Error::Invalid(Invalid::TlsSettings(error));
+    match (tls, uri.is_secure()) {
+        (None, false) => Ok(None),
+        // Settings that nobody heeds would send in the clear what was meant to be kept.
+        (Some(_), false) => Err(invalid(InvalidTls::PlainUri)),
+        (tls, true) => tls.unwrap_or_default().build(uri).map(Some).map_err(invalid),
     }
 }

@@ -6,21 +6,22 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::Body;
-use icap_proto::client::{Connection, Event};
+use icap_proto::client::Event;
 use icap_proto::{
     HttpHead, Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode,
 };
+use tokio::time::Instant;
 
 use crate::adapted::Adapted;
 use crate::client::{Settings, Shared};
-use crate::connect::connect;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::exchange::Exchange;
 use crate::message::Parts;
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
-use crate::pool::Link;
+use crate::pool::{Link, Permit};
 use crate::source::Source;
+use crate::timeouts::{Inactivity, before, deadline};
 
 /// What is read of the body of an OPTIONS answer; a longer one costs the connection.
 const OPTIONS_BODY: usize = 64 * 1024;
@@ -80,7 +81,10 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
             }
         }
     }
-    Ok(ServiceOptions::from_response(&response))
+    let options = ServiceOptions::from_response(&response);
+    let cap = options.connections().map(|cap| usize::try_from(cap).unwrap_or(usize::MAX));
+    shared.pool.set_cap(cap);
+    Ok(options)
 }
 
 /// Announces the body: how much of it goes as preview, and whether a 204 can be followed behind the preview.
@@ -110,41 +114,55 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    if let Some(link) = shared.pool.take().await {
-        let mut exchange = start(shared, link, source);
+    let deadline = deadline(shared.settings.timeouts.total);
+    let (mut link, mut reused) = match before(deadline, checkout(shared)).await {
+        Ok(checked_out) => checked_out,
+        Err(error) => return Err((error, source)),
+    };
+    loop {
+        let mut exchange = start(shared, link, source, deadline);
         let error = match exchange.answer(request).await {
             Ok(response) => return Ok((exchange, response)),
             Err(error) => error,
         };
-        let stale = exchange.looks_stale(&error);
-        source = exchange.into_source();
-        if !stale || !source.rewind() {
+        let stale = reused && exchange.looks_stale(&error);
+        let permit;
+        (source, permit) = exchange.into_retry();
+        let Some(permit) = permit.filter(|_| stale) else { return Err((error, source)) };
+        if !source.rewind() {
             return Err((error, source));
         }
-        tracing::debug!(uri = %shared.uri, %error, "an idle connection was dead, sending again");
-    }
-    let link = match open(shared).await {
-        Ok(link) => link,
-        Err(error) => return Err((error, source)),
-    };
-    let mut exchange = start(shared, link, source);
-    match exchange.answer(request).await {
-        Ok(response) => Ok((exchange, response)),
-        Err(error) => Err((error, exchange.into_source())),
+        tracing::debug!(uri = %shared.dialer.uri, %error, "an idle connection was dead, sending again");
+        reused = false;
+        link = match before(deadline, open(shared, permit)).await {
+            Ok(link) => link,
+            Err(error) => return Err((error, source)),
+        };
     }
 }
 
-async fn open(shared: &Shared) -> Result<Link, Error> {
-    let Settings { timeouts, limits, leniency, .. } = &shared.settings;
-    let stream = connect(&shared.uri, timeouts.connect).await?;
-    tracing::debug!(uri = %shared.uri, "connected");
-    Ok(Link { connection: Connection::new(*limits, *leniency), io: Box::new(stream) })
+/// A connection, and whether it has been used before.
+async fn checkout(shared: &Shared) -> Result<(Link, bool), Error> {
+    let permit = shared.pool.enter(shared.settings.timeouts.wait).await?;
+    match shared.pool.take(permit).await {
+        Ok(link) => Ok((link, true)),
+        Err(permit) => Ok((open(shared, permit).await?, false)),
+    }
 }
 
-fn start<B>(shared: &Shared, link: Link, source: Source<B>) -> Box<Exchange<B>> {
-    let Settings { timeouts, .. } = &shared.settings;
+async fn open(shared: &Shared, permit: Permit) -> Result<Link, Error> {
+    shared.dialer.open(&shared.settings.timeouts, permit).await
+}
+
+fn start<B>(
+    shared: &Shared,
+    link: Link,
+    source: Source<B>,
+    deadline: Option<Instant>,
+) -> Box<Exchange<B>> {
+    let inactivity = Inactivity::new(&shared.settings.timeouts, deadline);
     let replay_limit = shared.settings.replay_bytes();
-    Exchange::new(link, Arc::clone(&shared.pool), source, replay_limit, timeouts.io)
+    Exchange::new(link, Arc::clone(&shared.pool), source, replay_limit, inactivity)
 }
 
 /// Sorts the answer.
@@ -160,7 +178,7 @@ where
     B::Error: Into<BoxError>,
 {
     let status = response.status();
-    tracing::debug!(uri = %shared.uri, %status, "answered");
+    tracing::debug!(uri = %shared.dialer.uri, %status, "answered");
     // Whether a 201 is taken has been decided by the leniency of the connection.
     if matches!(status, StatusCode::OK | StatusCode::CREATED) {
         let Some(adapted) = response.http_response().or_else(|| response.http_request()).cloned()

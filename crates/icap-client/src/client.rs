@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body::Body;
-use icap_proto::{Leniency, Limits, RequestBuilder, ServiceOptions, ServiceUri};
+use icap_proto::{RequestBuilder, ServiceOptions, ServiceUri};
 
 use crate::builder::ClientBuilder;
 use crate::call;
+use crate::connect::Dialer;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::message::{Reqmod, Respmod};
 use crate::outcome::Outcome;
@@ -26,7 +27,7 @@ pub struct Client {
 /// What clones of a client share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) uri: ServiceUri,
+    pub(crate) dialer: Dialer,
     pub(crate) settings: Settings,
     pub(crate) templates: Templates,
     pub(crate) pool: Arc<Pool>,
@@ -37,8 +38,6 @@ pub(crate) struct Settings {
     pub(crate) preview: Option<u64>,
     pub(crate) replay_limit: u64,
     pub(crate) timeouts: Timeouts,
-    pub(crate) limits: Limits,
-    pub(crate) leniency: Leniency,
 }
 
 impl Settings {
@@ -76,18 +75,18 @@ impl Client {
     }
 
     pub(crate) fn new(
-        uri: ServiceUri,
+        dialer: Dialer,
         settings: Settings,
         templates: Templates,
         pool: Pool,
     ) -> Self {
-        Self { shared: Arc::new(Shared { uri, settings, templates, pool: Arc::new(pool) }) }
+        Self { shared: Arc::new(Shared { dialer, settings, templates, pool: Arc::new(pool) }) }
     }
 
     /// The service.
     #[must_use]
     pub fn uri(&self) -> &ServiceUri {
-        &self.shared.uri
+        &self.shared.dialer.uri
     }
 
     /// Has an HTTP request adapted (RFC 3507 section 4.8).
@@ -174,5 +173,13 @@ impl Client {
     /// As any call; every status but 200 is [`Error::Status`].
     pub async fn options(&self) -> Result<ServiceOptions, Error> {
         call::options(&self.shared).await
+    }
+
+    /// Closes the idle connections now and each connection in use behind its exchange, for all clones. Later
+    /// calls, and those that wait for a connection, fail with [`Error::ClientClosed`].
+    ///
+    /// Dropping the last clone does the same, but nobody is left to call.
+    pub fn close(&self) {
+        self.shared.pool.close();
     }
 }

@@ -1,109 +1,159 @@
 //! From a service URI to an open connection.
 
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use icap_proto::ServiceUri;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout};
+use icap_proto::client::Connection;
+use icap_proto::{Leniency, Limits};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Error;
-use crate::timeouts::Stage;
+use crate::pool::{Link, Permit};
+use crate::timeouts::{Stage, Timeouts, within};
 
-/// Connects to the host of `uri`, trying its addresses in the order of the resolver.
+/// Opens the connections of a [`Client`](crate::Client): through a tunnel, to a socket of another kind, or to the
+/// other end of a test. Without one a client connects over TCP.
 ///
-/// # Errors
+/// For an `icaps` URI the client does TLS inside what this gives. A function from a [`ServiceUri`] is a `Connect`
+/// too:
 ///
-/// [`Error::Timeout`] after `limit`, else [`Error::Connect`] with what the last address said.
-pub(crate) async fn connect(uri: &ServiceUri, limit: Duration) -> Result<TcpStream, Error> {
-    let started = Instant::now();
-    let host = uri.host();
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let addresses: Vec<SocketAddr> = match timeout(limit, lookup_host((host, uri.port()))).await {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => return Err(Error::Connect(named(host, &error))),
-        Err(_) => return Err(Error::Timeout(Stage::Connect)),
-    };
-    first(&addresses, limit.saturating_sub(started.elapsed()), open).await
+/// ```
+/// use icap_client::Client;
+/// use icap_proto::ServiceUri;
+/// use tokio::net::TcpStream;
+///
+/// // The same service behind a port forward. Requests and certificates keep the name of the URI.
+/// let tunnel = |_: ServiceUri| TcpStream::connect("127.0.0.1:9344");
+/// let client = Client::builder("icap://av.example/respmod").connector(tunnel).build()?;
+/// # Ok::<(), icap_client::Error>(())
+/// ```
+pub trait Connect: Send + Sync + 'static {
+    /// The connection. Vectored writes are used where it [has them](AsyncWrite::is_write_vectored).
+    type Io: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static;
+
+    /// Opens a connection to the host and port of `uri`. [`Timeouts::connect`] limits it; when the time is up the
+    /// future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Whatever there is to say; a call shows it as [`Error::Connect`].
+    fn connect(&self, uri: &ServiceUri) -> impl Future<Output = io::Result<Self::Io>> + Send;
 }
 
-/// The first address that takes a connection.
-async fn first<T, F>(
-    addresses: &[SocketAddr],
-    limit: Duration,
-    open: impl Fn(SocketAddr) -> F,
-) -> Result<T, Error>
+impl<F, R, T> Connect for F
 where
-    F: Future<Output = io::Result<T>>,
+    F: Fn(ServiceUri) -> R + Send + Sync + 'static,
+    R: Future<Output = io::Result<T>> + Send,
+    T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
 {
-    let started = Instant::now();
-    let mut failure = Error::Connect(io::Error::new(io::ErrorKind::NotFound, "no address"));
-    for (index, &address) in addresses.iter().enumerate() {
-        // An address that swallows packets must leave time for the others.
-        let left = limit.saturating_sub(started.elapsed());
-        let waiting = u32::try_from(addresses.len().saturating_sub(index)).unwrap_or(u32::MAX);
-        let share = left.checked_div(waiting).unwrap_or(left);
-        failure = match timeout(share, open(address)).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => Error::Connect(named(address, &error)),
-            Err(_) => Error::Timeout(Stage::Connect),
-        };
-        tracing::debug!(%address, error = %failure, "an address does not answer");
+    type Io = T;
+
+    fn connect(&self, uri: &ServiceUri) -> impl Future<Output = io::Result<T>> + Send {
+        self(uri.clone())
     }
-    Err(failure)
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // Heads and last chunks are small: each would wait for the acknowledgement of what went before.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// Connects to a Unix socket, whatever the host of the URI.
+///
+/// ```
+/// use icap_client::{Client, UnixConnector};
+///
+/// let connector = UnixConnector::new("/run/icap/av.sock");
+/// let client = Client::builder("icap://localhost/respmod").connector(connector).build()?;
+/// # Ok::<(), icap_client::Error>(())
+/// ```
+#[cfg(unix)]
+#[derive(Debug, Clone)]
+pub struct UnixConnector {
+    path: std::path::PathBuf,
+}
+
+#[cfg(unix)]
+impl UnixConnector {
+    /// Connects to the socket at `path`.
+    pub fn new(path: impl Into<std::path::PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+#[cfg(unix)]
+impl Connect for UnixConnector {
+    type Io = tokio::net::UnixStream;
+
+    async fn connect(&self, _: &ServiceUri) -> io::Result<Self::Io> {
+        let stream = tokio::net::UnixStream::connect(&self.path).await;
+        stream.map_err(|error| named(self.path.display(), &error))
+    }
+}
+
+/// What bytes travel on.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
+
+/// A transport of any kind. The box passes vectored writes on.
+pub(crate) type BoxTransport = Box<dyn Transport>;
+
+/// A [`Connect`] of any kind.
+pub(crate) trait DynConnect: Send + Sync {
+    fn connect<'a>(&'a self, uri: &'a ServiceUri) -> BoxConnecting<'a>;
+}
+
+type BoxConnecting<'a> = Pin<Box<dyn Future<Output = io::Result<BoxTransport>> + Send + 'a>>;
+
+impl<C: Connect> DynConnect for C {
+    fn connect<'a>(&'a self, uri: &'a ServiceUri) -> BoxConnecting<'a> {
+        Box::pin(async move {
+            let io = Connect::connect(self, uri).await?;
+            Ok(Box::new(io) as BoxTransport)
+        })
+    }
+}
+
+/// Opens connections that are ready for a request.
+pub(crate) struct Dialer {
+    pub(crate) uri: ServiceUri,
+    pub(crate) connector: Arc<dyn DynConnect>,
+    /// There if the URI is `icaps`.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Handshaker>,
+    pub(crate) limits: Limits,
+    pub(crate) leniency: Leniency,
+}
+
+impl Dialer {
+    /// Opens a connection for which there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`], [`Error::Connect`] or [`Error::Tls`].
+    pub(crate) async fn open(&self, timeouts: &Timeouts, permit: Permit) -> Result<Link, Error> {
+        let connecting = self.connector.connect(&self.uri);
+        let io = within(timeouts.connect, Stage::Connect, connecting).await?;
+        let io = io.map_err(Error::Connect)?;
+        #[cfg(feature = "tls")]
+        let io = match &self.tls {
+            None => io,
+            Some(tls) => {
+                let io = within(timeouts.handshake, Stage::Handshake, tls.handshake(io)).await?;
+                Box::new(io.map_err(Error::Tls)?)
+            }
+        };
+        tracing::debug!(uri = %self.uri, "connected");
+        Ok(Link::new(Connection::new(self.limits, self.leniency), io, permit))
+    }
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialer").field("uri", &self.uri).finish_non_exhaustive()
+    }
 }
 
 /// The error with the place where it happened, which the operating system does not tell.
-fn named(place: impl std::fmt::Display, error: &io::Error) -> io::Error {
+pub(crate) fn named(place: impl std::fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{place}: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(last: u8) -> SocketAddr {
-        ([192, 0, 2, last], 1344).into()
-    }
-
-    /// 1 swallows packets, 2 refuses, others connect.
-    async fn network(address: SocketAddr) -> io::Result<SocketAddr> {
-        match address {
-            _ if address == self::address(1) => std::future::pending().await,
-            _ if address == self::address(2) => Err(io::ErrorKind::ConnectionRefused.into()),
-            _ => Ok(address),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_address_has_its_share_of_the_time() {
-        let limit = Duration::from_secs(9);
-        let started = Instant::now();
-        let addresses = [address(1), address(2), address(3)];
-        assert_eq!(first(&addresses, limit, network).await.unwrap(), address(3));
-        assert_eq!(started.elapsed().as_secs(), 3);
-
-        let started = Instant::now();
-        let addresses = [address(2), address(1)];
-        let error = first(&addresses, limit, network).await.unwrap_err();
-        assert!(matches!(error, Error::Timeout(Stage::Connect)));
-        assert_eq!(started.elapsed().as_secs(), 9);
-    }
-
-    #[tokio::test]
-    async fn the_last_address_says_why() {
-        let limit = Duration::from_secs(9);
-        let error = first(&[address(2)], limit, network).await.unwrap_err();
-        assert_eq!(error.to_string(), "cannot connect: 192.0.2.2:1344: connection refused");
-        let error = first(&[], limit, network).await.unwrap_err();
-        assert_eq!(error.to_string(), "cannot connect: no address");
-    }
 }

@@ -24,6 +24,12 @@ pub enum Error {
     /// The host has no address, or none of its addresses takes a connection.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
+    /// The TLS handshake failed: the server's certificate does not fit, or it refused ours.
+    #[error("cannot connect by TLS: {0}")]
+    Tls(io::Error),
+    /// The client was [closed](crate::Client::close).
+    #[error("the client is closed")]
+    ClientClosed,
     /// Sending failed, and no answer was there to be read.
     #[error("cannot send to the server: {0}")]
     Write(io::Error),
@@ -39,7 +45,7 @@ pub enum Error {
     /// The server sent a body without the HTTP head that belongs in front of it.
     #[error("invalid answer: a body without an HTTP head")]
     MissingHead,
-    /// Nothing moved for the time set in [`Timeouts`](crate::Timeouts).
+    /// A time limit of [`Timeouts`](crate::Timeouts) was reached, and where.
     #[error("timeout {0}")]
     Timeout(Stage),
     /// The server answered with a status that carries no adaptation: 4xx, 5xx, or one that ICAP does not know.
@@ -60,12 +66,15 @@ impl Error {
         match self {
             Self::Connect(_) | Self::Write(_) | Self::Read(_) | Self::Closed(_) => true,
             Self::Timeout(_) => true,
+            // What rustls has to say is invalid data; all else is the network.
+            Self::Tls(error) => error.kind() != io::ErrorKind::InvalidData,
             Self::Status(response) => matches!(
                 response.status(),
                 StatusCode::REQUEST_TIMEOUT
                     | StatusCode::BAD_GATEWAY
                     | StatusCode::SERVICE_UNAVAILABLE
             ),
+            Self::ClientClosed => false,
             Self::Invalid(_) | Self::Protocol(_) | Self::MissingHead | Self::Source(_) => false,
         }
     }
@@ -93,15 +102,50 @@ pub enum Invalid {
     /// The service URI does not parse.
     #[error("{0}")]
     Uri(ParseError),
-    /// An `icaps` URI.
-    #[error("icaps needs TLS, which this version of the client does not have")]
+    /// An `icaps` URI, and the client was built without the feature `tls`.
+    #[error("icaps needs the feature `tls` of icap-client")]
     Tls,
+    /// A setting of TLS.
+    #[error("{0}")]
+    TlsSettings(InvalidTls),
     /// A field that cannot stand in an ICAP head, or a trailer that cannot be sent.
     #[error("cannot send a field: {0}")]
     Header(InvalidHeader),
     /// An HTTP request head where a response head belongs, or the other way round.
     #[error("{0}")]
     Parts(Misuse),
+}
+
+/// What was wrong with the settings of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTls {
+    /// There are settings of TLS for an `icap` URI, which has none.
+    #[error("TLS is set up for an icap URI; icaps is the one with TLS")]
+    PlainUri,
+    /// A configuration of rustls that is whole, and settings that it would not heed. Or a pinned certificate,
+    /// which needs no roots, and roots.
+    #[error("settings of TLS that exclude each other")]
+    Conflict,
+    /// No cryptography: neither a feature of the crate, nor one set, nor one of the process; or it lacks what TLS
+    /// needs.
+    #[error("no cryptography for TLS")]
+    CryptoProvider,
+    /// The system has no root certificates.
+    #[error("no root certificates found on this system")]
+    NoRoots,
+    /// No PEM, no certificate in it, or one that cannot be used.
+    #[error("malformed certificates")]
+    Certificates,
+    /// No PEM, no private key in it, or one that does not fit to its certificate.
+    #[error("malformed private key, or not that of the certificate")]
+    Key,
+    /// Not the SHA-256 of anything.
+    #[error("malformed fingerprint")]
+    Fingerprint,
+    /// Neither a DNS name nor an IP address.
+    #[error("malformed server name")]
+    ServerName,
 }
 
 /// For texts that become a [`ServiceUri`](icap_proto::ServiceUri).

@@ -5,7 +5,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::Body;
@@ -15,7 +14,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::error::{BoxError, Error, Invalid};
-use crate::pool::{Link, Pool};
+use crate::pool::{Link, Permit, Pool};
 use crate::source::Source;
 use crate::timeouts::{Inactivity, Stage};
 
@@ -66,11 +65,15 @@ where
 
     /// The next event but 100 Continue, which concerns nobody else.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        if self.inactivity.poll_total(cx).is_ready() {
+            return Poll::Ready(Err(Error::Timeout(Stage::Total)));
+        }
         loop {
             let wrote = self.upload(cx)?;
             match self.ready_event()? {
                 Some(Event::Continue) => {
                     self.source.set_limit(self.replay_limit);
+                    self.inactivity.restart();
                     continue;
                 }
                 Some(event) => return Poll::Ready(Ok(event)),
@@ -83,8 +86,9 @@ where
             if !self.waits_for_server() {
                 return Poll::Pending;
             }
-            ready!(self.inactivity.poll(cx));
-            return Poll::Ready(Err(Error::Timeout(self.stage())));
+            let stage = self.stage();
+            ready!(self.inactivity.poll(cx, stage));
+            return Poll::Ready(Err(Error::Timeout(stage)));
         }
     }
 
@@ -93,6 +97,7 @@ where
         let event = self.link.connection.poll_event().map_err(|error| self.explain(error))?;
         if matches!(event, Some(Event::Response(_))) {
             self.answered = true;
+            self.inactivity.restart();
         }
         Ok(event)
     }
@@ -141,7 +146,7 @@ where
 
     /// Writes once; whether that made room.
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        let Link { connection, io } = &mut self.link;
+        let Link { connection, io, .. } = &mut self.link;
         if self.write_error.is_some() {
             return false;
         }
@@ -170,16 +175,23 @@ where
 
     /// Reads once. The state machine is asked first: it has used up what there was.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        let Link { connection, io } = &mut self.link;
+        let Link { connection, io, .. } = &mut self.link;
         match poll_read_buf(Pin::new(io), cx, &mut connection.input()) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(0)) => connection.input_closed(),
+            // TLS without a word of farewell.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                connection.input_closed();
+            }
             Poll::Ready(Ok(_)) => self.heard = true,
             Poll::Ready(Err(error)) => {
                 return Err(self.write_error.take().map_or(Error::Read(error), Error::Write));
             }
         }
-        self.inactivity.restart();
+        // The head of an answer has one time, however it drips.
+        if self.answered {
+            self.inactivity.restart();
+        }
         Ok(Poll::Ready(()))
     }
 
@@ -234,14 +246,14 @@ impl<B> Exchange<B> {
         pool: Arc<Pool>,
         source: Source<B>,
         replay_limit: u64,
-        timeout: Duration,
+        inactivity: Inactivity,
     ) -> Box<Self> {
         Box::new(Self {
             link,
             pool,
             source,
             replay_limit,
-            inactivity: Inactivity::new(timeout),
+            inactivity,
             heard: false,
             answered: false,
             write_error: None,
@@ -263,6 +275,11 @@ impl<B> Exchange<B> {
     /// Closes the connection and gives the body out.
     pub(crate) fn into_source(self) -> Source<B> {
         self.source
+    }
+
+    /// Closes the connection, and gives the body out and the place of the connection.
+    pub(crate) fn into_retry(self) -> (Source<B>, Option<Permit>) {
+        (self.source, self.link.into_permit())
     }
 
     /// Whether the server closed an idle connection just when it was taken: no byte of an answer came

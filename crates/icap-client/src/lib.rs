@@ -22,6 +22,9 @@
 //! # }
 //! ```
 //!
+//! Behind the feature `tls` are `icaps` URIs; `Tls` has their settings. The cryptography is a choice: the features
+//! `tls-ring` and `tls-aws-lc`, or the default of the process, as is usual with [rustls](https://docs.rs/rustls).
+//!
 //! ```text
 //!             ┌──────────────────── exchange ───────────────────┐
 //!  your body ─► source ─► client::Connection ─► output ─► socket │ ─► server
@@ -46,14 +49,25 @@ mod message;
 mod original;
 mod outcome;
 mod pool;
+mod slots;
 mod source;
+mod tcp;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use adapted::Adapted;
 pub use builder::ClientBuilder;
 pub use client::Client;
-pub use error::{BoxError, Error, Failure, Invalid};
+pub use connect::Connect;
+#[cfg(unix)]
+pub use connect::UnixConnector;
+pub use error::{BoxError, Error, Failure, Invalid, InvalidTls};
 pub use message::{Reqmod, Respmod};
 pub use original::{Original, Replay};
 pub use outcome::Outcome;
 pub use timeouts::{Stage, Timeouts};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;

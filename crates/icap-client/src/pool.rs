@@ -1,31 +1,72 @@
-//! Connections that wait for their next exchange.
+//! Connections that wait for their next exchange, and room for more.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use icap_proto::client::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What bytes travel on.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+use crate::connect::BoxTransport;
+use crate::error::Error;
+use crate::slots::Slots;
+use crate::timeouts::{Stage, within};
 
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
+pub(crate) use crate::slots::Permit;
 
 /// A connection to a server and the dialogue on it.
 pub(crate) struct Link {
     pub(crate) connection: Connection,
-    pub(crate) io: Box<dyn Transport>,
+    pub(crate) io: BoxTransport,
+    opened: Instant,
+    /// Its place among the connections. None while it is idle: then it is in the pool's hand.
+    permit: Option<Permit>,
 }
 
-/// Idle connections to one server, the one used last on top.
+impl Link {
+    pub(crate) fn new(connection: Connection, io: BoxTransport, permit: Permit) -> Self {
+        Self { connection, io, opened: Instant::now(), permit: Some(permit) }
+    }
+
+    /// Closes the connection and gives its place out.
+    pub(crate) fn into_permit(mut self) -> Option<Permit> {
+        self.permit.take()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // TLS says that it ends; nobody waits until that has gone out. Then the fields go in their order: the
+        // socket is closed before its place is free.
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut self.io).poll_shutdown(&mut cx);
+    }
+}
+
+/// What a pool keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// Idle connections.
+    pub(crate) idle: usize,
+    /// How long each may be idle.
+    pub(crate) idle_age: Duration,
+    /// How long after its opening a connection may be used once more.
+    pub(crate) lifetime: Duration,
+    /// Connections, idle and in use.
+    pub(crate) connections: usize,
+}
+
+/// The connections to one server: a place for each in use, and the idle ones, the one used last on top.
+///
+/// There are never more than there are places: a connection is opened by somebody who holds a place and found
+/// none idle.
 pub(crate) struct Pool {
     idle: Mutex<Vec<Idle>>,
-    max_idle: usize,
-    max_age: Duration,
+    slots: Arc<Slots>,
+    keep: Keep,
 }
 
 struct Idle {
@@ -34,51 +75,93 @@ struct Idle {
 }
 
 impl Pool {
-    /// A pool of up to `max_idle` connections, each idle for up to `max_age`.
-    pub(crate) const fn new(max_idle: usize, max_age: Duration) -> Self {
-        Self { idle: Mutex::new(Vec::new()), max_idle, max_age }
+    pub(crate) fn new(keep: Keep) -> Self {
+        let slots = Arc::new(Slots::new(keep.connections));
+        Self { idle: Mutex::new(Vec::new()), slots, keep }
     }
 
-    /// An idle connection on which nothing has happened, if there is one.
-    pub(crate) async fn take(&self) -> Option<Link> {
-        loop {
-            let mut link = self.pop()?;
+    /// Room for a connection, if nobody has to wait for it.
+    pub(crate) fn try_enter(&self) -> Option<Permit> {
+        self.slots.try_take()
+    }
+
+    /// Waits for room for a connection; who waits longest is first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`] after `limit`, [`Error::ClientClosed`] when the pool is or was closed.
+    pub(crate) async fn enter(&self, limit: Duration) -> Result<Permit, Error> {
+        if let Some(permit) = self.try_enter() {
+            return Ok(permit);
+        }
+        within(limit, Stage::Wait, self.slots.take()).await?.ok_or(Error::ClientClosed)
+    }
+
+    /// An idle connection on which nothing has happened, else the permit again.
+    pub(crate) async fn take(&self, permit: Permit) -> Result<Link, Permit> {
+        while let Some(mut link) = self.pop() {
             if is_quiet(&mut link).await {
-                return Some(link);
+                link.permit = Some(permit);
+                return Ok(link);
             }
             tracing::debug!("dropped an idle connection: the server closed it or sent something");
         }
+        Err(permit)
     }
 
     /// Keeps a connection that can carry another exchange.
     pub(crate) fn put(&self, mut link: Link) {
         link.connection.relax();
         let mut idle = self.lock();
-        // Nobody else clears what is never taken: the oldest lie at the bottom.
-        idle.retain(|idle| self.is_fresh(idle));
-        if self.max_idle == 0 {
+        // Nobody else clears what is never taken.
+        let mut old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle)).collect();
+        if self.keep.idle == 0 || self.slots.is_closed() || self.slots.has_excess() {
+            drop(idle);
             return;
         }
-        if idle.len() >= self.max_idle {
-            idle.remove(0);
+        if idle.len() >= self.keep.idle {
+            old.push(idle.remove(0));
         }
+        // Its place is free only once it lies where the next can find it.
+        let permit = link.permit.take();
         idle.push(Idle { link, since: Instant::now() });
+        drop(permit);
+        // Closing is I/O.
+        drop(idle);
+        drop(old);
+    }
+
+    /// Sets how many connections the service takes, on top of what the caller set. Those in use go on; who waits
+    /// sees the new number.
+    pub(crate) fn set_cap(&self, connections: Option<usize>) {
+        let cap = connections.unwrap_or(usize::MAX).min(self.keep.connections);
+        self.slots.resize(cap);
+        let mut idle = self.lock();
+        let surplus = idle.len().saturating_sub(self.slots.free());
+        let surplus: Vec<_> = idle.drain(..surplus).collect();
+        drop(idle);
+        drop(surplus);
+    }
+
+    /// Closes the idle connections, and those in use when they come back.
+    pub(crate) fn close(&self) {
+        self.slots.close();
+        let idle = std::mem::take(&mut *self.lock());
+        drop(idle);
     }
 
     fn pop(&self) -> Option<Link> {
         let mut idle = self.lock();
-        match idle.pop() {
-            Some(newest) if self.is_fresh(&newest) => Some(newest.link),
-            // What lies below is older still.
-            _ => {
-                idle.clear();
-                None
-            }
-        }
+        let old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle)).collect();
+        let newest = idle.pop();
+        drop(idle);
+        drop(old);
+        newest.map(|newest| newest.link)
     }
 
     fn is_fresh(&self, idle: &Idle) -> bool {
-        idle.since.elapsed() <= self.max_age
+        idle.since.elapsed() <= self.keep.idle_age
+            && idle.link.opened.elapsed() <= self.keep.lifetime
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {

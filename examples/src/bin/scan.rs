@@ -82,6 +82,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
 fn scanner(arguments: &Arguments) -> anyhow::Result<Scanner> {
     let mut timeouts = Timeouts::default();
     timeouts.io = Duration::from_secs(arguments.timeout);
+    timeouts.head = timeouts.io;
     let builder = Client::builder(arguments.uri.clone()).timeouts(timeouts);
     let builder = if arguments.no_preview {
         builder.no_preview()

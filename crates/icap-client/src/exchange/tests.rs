@@ -1,6 +1,7 @@
 //! The pump on transports that sockets do not show on demand.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use icap_proto::client::Connection;
@@ -9,15 +10,19 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream,
 
 use super::*;
 use crate::adapted::Adapted;
-use crate::pool::Transport;
+use crate::connect::Transport;
+use crate::pool::Keep;
+use crate::timeouts::Timeouts;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn exchange<B>(io: impl Transport + 'static, body: B) -> Box<Exchange<B>> {
     let connection = Connection::new(Limits::default(), Leniency::default());
-    let pool = Arc::new(Pool::new(1, Duration::MAX));
-    let link = Link { connection, io: Box::new(io) };
-    Exchange::new(link, pool, Source::new(body), 0, TIMEOUT)
+    let keep = Keep { idle: 1, idle_age: Duration::MAX, lifetime: Duration::MAX, connections: 1 };
+    let pool = Arc::new(Pool::new(keep));
+    let link = Link::new(connection, Box::new(io), pool.try_enter().unwrap());
+    let inactivity = Inactivity::new(&Timeouts::default(), None);
+    Exchange::new(link, pool, Source::new(body), 0, inactivity)
 }
 
 fn large() -> Full<Bytes> {
@@ -96,7 +101,7 @@ async fn a_request_that_is_stuck_costs_the_connection() {
     })
     .await;
     exchange.release();
-    assert!(pool.take().await.is_none());
+    assert!(pool.take(pool.try_enter().unwrap()).await.is_err());
 }
 
 /// Nothing can be sent, and reading either fails or never comes back.

@@ -9,11 +9,16 @@ mod body;
 mod peer;
 
 mod answers;
+mod connect;
 mod duplex;
 mod failures;
 mod http_messages;
 mod options;
+mod poison;
 mod pool;
 mod preview;
 mod replay;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
+mod waiting;

@@ -139,6 +139,11 @@ impl Connection {
         self.io.write_all(text.as_ref()).await.unwrap();
     }
 
+    /// Writes if the client still takes it.
+    pub(crate) async fn try_write(&mut self, text: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.io.write_all(text.as_ref()).await
+    }
+
     /// Closes so that the client sees a reset, not an end.
     pub(crate) fn reset(self) {
         self.io.set_zero_linger().unwrap();
