@@ -15,8 +15,9 @@ use crate::adapted::Adapted;
 use crate::client::{Settings, Shared};
 use crate::connect::connect;
 use crate::error::{BoxError, Error, Failure, Invalid};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Sending};
 use crate::message::Parts;
+use crate::offer::offer;
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
 use crate::pool::Link;
@@ -36,9 +37,8 @@ where
     B::Error: Into<BoxError>,
 {
     let Parts { head, body, fields, kept_by_caller, .. } = parts;
-    let request = if kept_by_caller { request.allow_no_content() } else { request };
     let request = fields
-        .apply(offer(&shared.settings, request, &body))
+        .apply(offer(&shared.settings, None, request, &body, kept_by_caller))
         .map_err(Invalid::Header)
         .and_then(|request| request.build().map_err(Invalid::Parts));
     let source = Source::new(body);
@@ -81,22 +81,6 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
         }
     }
     Ok(ServiceOptions::from_response(&response))
-}
-
-/// Announces the body: how much of it goes as preview, and whether a 204 can be followed behind the preview.
-fn offer<B: Body>(settings: &Settings, request: RequestBuilder, body: &B) -> RequestBuilder {
-    if body.is_end_stream() {
-        return request.allow_no_content();
-    }
-    let mut request = request.body(true);
-    let size = body.size_hint().exact();
-    if let Some(preview) = settings.preview {
-        request = request.preview(size.map_or(preview, |size| size.min(preview)));
-    }
-    if size.is_some_and(|size| size <= settings.replay_bytes()) {
-        request = request.allow_no_content();
-    }
-    request
 }
 
 /// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more on
@@ -143,8 +127,11 @@ async fn open(shared: &Shared) -> Result<Link, Error> {
 
 fn start<B>(shared: &Shared, link: Link, source: Source<B>) -> Box<Exchange<B>> {
     let Settings { timeouts, .. } = &shared.settings;
-    let replay_limit = shared.settings.replay_bytes();
-    Exchange::new(link, Arc::clone(&shared.pool), source, replay_limit, timeouts.io)
+    let sending = Sending {
+        replay_limit: shared.settings.replay_bytes(),
+        trailers: shared.settings.http_trailers,
+    };
+    Exchange::new(link, Arc::clone(&shared.pool), source, sending, timeouts.io)
 }
 
 /// Sorts the answer.
@@ -161,14 +148,15 @@ where
 {
     let status = response.status();
     tracing::debug!(uri = %shared.uri, %status, "answered");
-    // Whether a 201 is taken has been decided by the leniency of the connection.
-    if matches!(status, StatusCode::OK | StatusCode::CREATED) {
+    // Whether a 201 is taken has been decided by the leniency of the connection, whether a 206 by the request.
+    if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::PARTIAL_CONTENT) {
         let Some(adapted) = response.http_response().or_else(|| response.http_request()).cloned()
         else {
             return Err(failure(Error::MissingHead, head, exchange.into_source()));
         };
         let answers = *request.method() == Method::Reqmod && !adapted.is_request();
-        let mut adapted = Adapted::new(response, adapted, exchange);
+        let asked_with = request.http_request().and_then(HttpHead::method);
+        let mut adapted = Adapted::new(response, adapted, asked_with, exchange);
         with_context(|cx| adapted.look_ahead(cx)).await;
         return Ok(if answers { Outcome::Answered(adapted) } else { Outcome::Modified(adapted) });
     }

@@ -43,10 +43,12 @@ mod connect;
 mod error;
 mod exchange;
 mod message;
+mod offer;
 mod original;
 mod outcome;
 mod pool;
 mod source;
+mod suffix;
 mod timeouts;
 
 pub use adapted::Adapted;

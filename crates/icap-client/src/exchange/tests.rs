@@ -17,7 +17,8 @@ fn exchange<B>(io: impl Transport + 'static, body: B) -> Box<Exchange<B>> {
     let connection = Connection::new(Limits::default(), Leniency::default());
     let pool = Arc::new(Pool::new(1, Duration::MAX));
     let link = Link { connection, io: Box::new(io) };
-    Exchange::new(link, pool, Source::new(body), 0, TIMEOUT)
+    let sending = Sending { replay_limit: 0, trailers: false };
+    Exchange::new(link, pool, Source::new(body), sending, TIMEOUT)
 }
 
 fn large() -> Full<Bytes> {
@@ -47,7 +48,7 @@ async fn echo(mut io: DuplexStream) {
 async fn ask(mut exchange: Box<Exchange<Full<Bytes>>>) -> Bytes {
     let response = exchange.answer(&request()).await.unwrap();
     let head = response.http_response().unwrap().clone();
-    Adapted::new(response, head, exchange).collect().await.unwrap().to_bytes()
+    Adapted::new(response, head, None, exchange).collect().await.unwrap().to_bytes()
 }
 
 /// A transport that takes and gives a few bytes at a time.

@@ -31,7 +31,7 @@ async fn allow_204_is_sent_when_the_body_is_kept() {
         .await;
         let client = client.preview(4).replay_limit(limit).build().unwrap();
         passes(client.reqmod(post(body)).await.unwrap());
-        assert_eq!(server.await.unwrap().contains("\r\nAllow: 204\r\n"), allowed);
+        assert_eq!(server.await.unwrap().contains("\r\nAllow: 204, trailers\r\n"), allowed);
     }
 }
 
@@ -43,7 +43,7 @@ async fn a_message_kept_by_the_caller_takes_a_204() {
             let mut peer = peer.accept().await;
             for _ in 0..2 {
                 let (icap, _) = peer.head().await;
-                assert!(icap.contains("\r\nAllow: 204\r\n"), "{icap}");
+                assert!(icap.contains("\r\nAllow: 204, trailers\r\n"), "{icap}");
                 if preview.is_some() {
                     peer.expect("4\r\nhell\r\n0\r\n\r\n").await;
                     peer.write(CONTINUE).await;
@@ -106,7 +106,7 @@ async fn a_late_204_replays_the_body() {
             Some(bytes) => client.preview(bytes),
             None => client.no_preview(),
         };
-        let client = client.replay_limit(10).build().unwrap();
+        let client = client.replay_limit(10).http_trailers(true).build().unwrap();
         for _ in 0..2 {
             let body = Frames::new(&["hello", "world"]).sized().trailer("x-sum", "1");
             let original = unmodified(client.respmod(page(body)).await.unwrap());
