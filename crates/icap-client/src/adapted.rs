@@ -74,8 +74,8 @@ impl<B> Adapted<B> {
     /// What the service said behind the body, in its ICAP trailer (draft-rousskov-icap-trailers): a verdict, say,
     /// that it reached while the body passed. Never in the HTTP message.
     ///
-    /// `None` until all of the answer was read, and when it had none. An answer without body has been read when the
-    /// call comes back; the end of a body is found with its last frame.
+    /// `None` until all of the answer was read, and when it had none: read the body to its end, also one that is
+    /// empty.
     ///
     /// ```no_run
     /// # async fn run(mut page: icap_client::Adapted<String>) -> Result<(), icap_client::Error> {

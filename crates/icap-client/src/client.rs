@@ -88,6 +88,11 @@ impl Client {
         Self { shared: Arc::new(Shared { uri, settings, templates, pool: Arc::new(pool) }) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
     /// The service.
     #[must_use]
     pub fn uri(&self) -> &ServiceUri {

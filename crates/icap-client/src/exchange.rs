@@ -295,4 +295,6 @@ impl<B> std::fmt::Debug for Exchange<B> {
 }
 
 #[cfg(test)]
+mod cancel;
+#[cfg(test)]
 mod tests;

@@ -10,10 +10,14 @@ mod peer;
 
 mod answers;
 mod duplex;
+mod early;
 mod failures;
 mod http_messages;
+mod lengths;
 mod options;
+mod partial;
 mod pool;
 mod preview;
 mod replay;
 mod timeouts;
+mod trailers;
