@@ -19,7 +19,8 @@ use crate::suffix::Suffix;
 ///
 /// Polling the body moves the rest of the upload and the download together, so it must be read for the exchange
 /// to go on. Its end is reached only when the server has sent all of it: an answer that was cut, or that breaks the
-/// protocol, ends with an error. At the end the connection goes back to the pool; dropped earlier, it is closed.
+/// protocol, ends with an error. At the end the connection goes back to the pool; dropped earlier, it is closed. So
+/// it is when the answer ends before the upload: nobody waits for what the server did not.
 ///
 /// Behind the part that a 206 sends, the body goes on with the original from where the service says
 /// (draft-icap-ext-partial-content section 5.2). Its trailers are those of the answer; those of the original spoke of

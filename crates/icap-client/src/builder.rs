@@ -66,7 +66,8 @@ impl ClientBuilder {
     /// Keeps bodies of up to so many bytes until the server has answered, so that they can be sent once more:
     /// such a body is offered with `Allow: 204` (RFC 3507 section 4.6) and, where the service takes part in it,
     /// with [`Allow: 206`](Self::partial_content), comes back from a failed call, and is sent again when a kept
-    /// connection turns out to be dead. What is kept are references to the pieces that the body gave, not copies.
+    /// connection turns out to be dead. What is kept are references to the pieces that the body gave, not copies;
+    /// small pieces of large buffers keep these.
     ///
     /// 0 by default: bodies that fit into the preview are kept, of others the part in the preview until the
     /// server asks for the rest. `Allow: 204` needs a body that knows its

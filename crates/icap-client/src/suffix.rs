@@ -8,6 +8,10 @@ use http_body::Body;
 use crate::error::{BoxError, Error};
 use crate::source::Source;
 
+/// So many pieces are passed over at a time: an offset far beyond a body that is always ready must not keep a thread
+/// for itself.
+const PIECES: usize = 32;
+
 /// The bytes of an original from an offset on: those that were kept, then the rest of the caller's body.
 #[derive(Debug)]
 pub(crate) struct Suffix<B> {
@@ -17,28 +21,29 @@ pub(crate) struct Suffix<B> {
     skip: u64,
 }
 
-impl<B> Suffix<B> {
-    /// # Errors
-    ///
-    /// A part of the original is gone: 206 is only allowed when it is kept, which hangs on what the body said of
-    /// itself.
-    pub(crate) fn new(mut source: Source<B>, offset: u64) -> Result<Self, Error> {
-        if !source.rewind() {
-            return Err(Error::Source("the body is longer than its size hint".into()));
-        }
-        source.stop_keeping();
-        Ok(Self { source, offset, skip: offset })
-    }
-}
-
 impl<B> Suffix<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// # Errors
+    ///
+    /// The original is known to be shorter, or a part of it is gone: 206 is only allowed when it is kept, which hangs
+    /// on what the body said of itself.
+    pub(crate) fn new(mut source: Source<B>, offset: u64) -> Result<Self, Error> {
+        if !source.rewind() {
+            return Err(Error::Source("the body is longer than its size hint".into()));
+        }
+        source.stop_keeping();
+        match source.size_hint().exact() {
+            Some(length) if length < offset => Err(Error::BeyondOriginal { offset, length }),
+            _ => Ok(Self { source, offset, skip: offset }),
+        }
+    }
+
     /// The next piece, never empty; `None` at the end of the original, which may be the offset itself.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        loop {
+        for _ in 0..PIECES {
             let piece = ready!(self.source.poll_data(cx)).transpose();
             let Some(mut piece) = piece.map_err(|error| Error::Source(error.into()))? else {
                 return Poll::Ready(self.end());
@@ -50,6 +55,8 @@ where
                 return Poll::Ready(Ok(Some(piece)));
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn end(&self) -> Result<Option<Bytes>, Error> {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{Client, Outcome, Reqmod, Respmod};
+use crate::{Client, Failure, Outcome, Reqmod, Respmod};
 
 const NO_CONTENT: &str = "ICAP/1.0 204 No Content\r\nISTag: \"t\"\r\n\r\n";
 const CONTINUE: &str = "ICAP/1.0 100 Continue\r\n\r\n";
@@ -85,6 +85,30 @@ const SCENARIOS: &[Scenario] = &[
         preview: None,
         script: &[("0\r\n\r\n", PARTIAL), ("", "0; use-original-body=6\r\n\r\n")],
         comes_out: "world",
+    },
+    Scenario {
+        name: "a refusal behind a 100",
+        preview: Some(4),
+        script: &[("0\r\n\r\n", CONTINUE), ("", "ICAP/1.0 500 No\r\n\r\n")],
+        comes_out: "hello world",
+    },
+    Scenario {
+        name: "an answer that is none",
+        preview: Some(4),
+        script: &[("0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n")],
+        comes_out: "hello world",
+    },
+    Scenario {
+        name: "an answer that breaks off",
+        preview: Some(4),
+        script: &[("0\r\n\r\n", OK), ("", "2\r\nHE\r\nzz\r\n")],
+        comes_out: "invalid answer",
+    },
+    Scenario {
+        name: "a 206 beyond the original",
+        preview: Some(4),
+        script: &[("0\r\n\r\n", PARTIAL), ("", "0; use-original-body=12\r\n\r\n")],
+        comes_out: "invalid answer",
     },
     Scenario {
         name: "an ICAP trailer",
@@ -199,9 +223,13 @@ async fn run(client: &Client, alive: &Arc<()>, polls: usize) -> Option<String> {
     let body = Counted { pieces, asked: 0, _alive: Arc::clone(alive) };
     let head = HttpHead::response(200, "OK", [("A", "b")]).unwrap();
     let whole = pin!(async {
-        let body = match client.respmod(Respmod::new(head, body)).await.unwrap() {
-            Outcome::Unmodified(original) => original.collect().await.unwrap(),
-            Outcome::Modified(adapted) => adapted.collect().await.unwrap(),
+        let body = match client.respmod(Respmod::new(head, body)).await.or_else(Failure::bypass) {
+            Ok(Outcome::Unmodified(original)) => original.collect().await.unwrap(),
+            Ok(Outcome::Bypassed(original)) => original.collect().await.unwrap(),
+            Ok(Outcome::Modified(adapted)) => match adapted.collect().await {
+                Ok(body) => body,
+                Err(error) => return error.to_string(),
+            },
             outcome => panic!("{outcome:?}"),
         };
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
@@ -243,7 +271,8 @@ async fn whatever_is_dropped_leaves_a_clean_connection_or_none() {
                 assert!(reused || closed, "{name}, {width}, {polls}: {next:?}");
                 assert_eq!(seen == Seen::Next, reused, "{name}, {width}, {polls}");
                 if let Some(came) = came {
-                    assert_eq!(came, scenario.comes_out, "{name}, {width}");
+                    let expected = scenario.comes_out;
+                    assert!(came.starts_with(expected), "{name}, {width}: {came}");
                     break;
                 }
                 polls += 1;

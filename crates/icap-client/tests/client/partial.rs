@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, Full};
 use icap_client::{Client, Error};
 use icap_proto::Truncated;
 
-use crate::body::{Frames, Live};
+use crate::body::{Frames, Large, Live};
 use crate::peer::{CONTINUE, NO_CONTENT, get, modified, page, passes, post, read, serve, shows};
 
 /// A 206 to RESPMOD with this body, then the original from `offset`, if there is one.
@@ -154,6 +154,23 @@ async fn an_early_206_streams_what_was_never_sent() {
     sender.send("llo");
     drop(sender);
     assert_eq!(read(adapted).await, "llo");
+    server.await.unwrap();
+}
+
+/// An offset that no body reaches, in one that never waits and never ends: other tasks have their turn.
+#[tokio::test]
+async fn an_offset_far_beyond_leaves_time_for_others() {
+    let (client, server) = serve(|peer| async move {
+        let mut peer = peer.accept().await;
+        peer.head().await;
+        peer.until("0\r\n\r\n").await;
+        peer.write(partial("AB", &u64::MAX.to_string())).await;
+    })
+    .await;
+    let client = client.preview(4).partial_content(true).build().unwrap();
+    let adapted = modified(client.respmod(page(Large::new(u64::MAX))).await.unwrap());
+    let limit = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(limit, adapted.collect()).await.is_err());
     server.await.unwrap();
 }
 
