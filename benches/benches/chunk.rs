@@ -24,6 +24,11 @@ fn decoding(criterion: &mut Criterion) {
                 timed(rounds, wire, |wire| floors::decode_slices(black_box(wire)))
             });
         });
+        group.bench_with_input(BenchmarkId::new("floor: shared", size), &wire, |bencher, wire| {
+            bencher.iter_custom(|rounds| {
+                timed(rounds, wire, |wire| floors::decode_shared(black_box(wire)))
+            });
+        });
         group.bench_with_input(BenchmarkId::new("decode", size), &wire, |bencher, wire| {
             bencher.iter_custom(|rounds| {
                 timed(rounds, wire, |wire| decode(black_box(wire), &limits, &leniency))
@@ -40,9 +45,15 @@ fn encoding(criterion: &mut Criterion) {
     for size in [64, 4 * 1024, 64 * 1024] {
         group.bench_function(BenchmarkId::new("floor: lines alone", size), |bencher| {
             let mut lines = Vec::new();
-            bencher.iter(|| {
-                lines.clear();
-                floors::encode_lines(black_box(&BODY_BYTES), size, &mut lines);
+            bencher.iter_custom(|rounds| {
+                let mut total = Duration::ZERO;
+                for _ in 0..rounds {
+                    lines.clear();
+                    let start = Instant::now();
+                    floors::encode_lines(black_box(&BODY_BYTES), size, &mut lines);
+                    total = total.saturating_add(start.elapsed());
+                }
+                total
             });
         });
         group.bench_function(BenchmarkId::new("encode", size), |bencher| {

@@ -27,13 +27,13 @@ fn httparse_three_times(heads: [Vec<u8>; 3]) {
     floors::httparse_three_times(black_box(&heads));
 }
 
-#[library_benchmark(config = budget(8_550))]
+#[library_benchmark(config = budget(8_570))]
 #[bench::respmod(setup = message)]
 fn head_borrowed(message: Vec<u8>) {
     icap_benches::parse_borrowed(black_box(&message), &Limits::default(), &Leniency::default());
 }
 
-#[library_benchmark(config = budget(10_150))]
+#[library_benchmark(config = budget(10_350))]
 #[bench::respmod(setup = message)]
 fn head_owned(message: Vec<u8>) {
     let head = RequestHead::parse(black_box(&message), &Limits::default(), &Leniency::default());
@@ -55,8 +55,8 @@ fn chunks_sliced(wire: BytesMut) -> BytesMut {
 
 #[library_benchmark]
 #[bench::of_64(args = (wire(64)), config = budget(1_621_000))]
-#[bench::of_4k(args = (wire(4 << 10)), config = budget(61_500))]
-#[bench::of_64k(args = (wire(64 << 10)), config = budget(4_500))]
+#[bench::of_4k(args = (wire(4 << 10)), config = budget(51_200))]
+#[bench::of_64k(args = (wire(64 << 10)), config = budget(3_850))]
 fn chunks_decoded(mut wire: BytesMut) -> BytesMut {
     icap_benches::decode(black_box(&mut wire), &Limits::default(), &Leniency::default());
     wire
@@ -105,9 +105,9 @@ fn lines(size: usize) -> (usize, Vec<u8>) {
 }
 
 #[library_benchmark]
-#[bench::of_64(args = (sending(64)), config = budget(2_481_000))]
-#[bench::of_4k(args = (sending(4 << 10)), config = budget(41_200))]
-#[bench::of_64k(args = (sending(64 << 10)), config = budget(3_120))]
+#[bench::of_64(args = (sending(64)), config = budget(2_127_000))]
+#[bench::of_4k(args = (sending(4 << 10)), config = budget(35_700))]
+#[bench::of_64k(args = (sending(64 << 10)), config = budget(2_770))]
 fn chunks_encoded(
     (mut connection, pieces): (server::Connection, Vec<Bytes>),
 ) -> server::Connection {

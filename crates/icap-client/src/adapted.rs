@@ -4,11 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use icap_proto::client::Event;
 use icap_proto::{
-    BodyLength, Headers, HttpHead, HttpTypeError, ResponseHead, StatusCode, TrailerField, Truncated,
+    BodyLength, Headers, HttpHead, HttpTypeError, InvalidStartLine, ResponseHead, StatusCode,
+    TrailerField, Truncated,
 };
 
 use crate::error::{BoxError, Error};
@@ -96,22 +99,36 @@ impl<B> Adapted<B> {
 
     /// The message as a request to send: without hop-by-hop fields, and with no length that its body may not have.
     ///
+    /// It is HTTP/1.1 whatever the head says: an intermediary sends its own version (RFC 9110 section 2.5), and HTTP
+    /// libraries cannot send a body of unknown length as HTTP/1.0. `Host` names the authority of the URI, if that has
+    /// one (RFC 9112 section 3.2.2).
+    ///
     /// # Errors
     ///
     /// A head that is no request, or that the `http` crate cannot express.
     pub fn into_request(self) -> Result<Request<Self>, HttpTypeError> {
-        Ok(self.outgoing_head(None).to_request()?.map(|()| self))
+        let mut request = self.outgoing_head(None).to_request()?;
+        *request.version_mut() = Version::HTTP_11;
+        if let Some(authority) = request.uri().authority().map(Authority::as_str) {
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            let host = HeaderValue::from_str(host).map_err(|_| InvalidStartLine::Target)?;
+            request.headers_mut().insert(HOST, host);
+        }
+        Ok(request.map(|()| self))
     }
 
     /// The message as a response to send to the user, who asked with `request_method`: without hop-by-hop fields,
-    /// and with no length that its body may not have. To HEAD the length stays.
+    /// and with no length that its body may not have. To HEAD the length stays. It is HTTP/1.1, as
+    /// [`into_request`](Self::into_request) has it.
     ///
     /// # Errors
     ///
     /// A head that is no response, or that the `http` crate cannot express.
     pub fn into_response(self, request_method: &Method) -> Result<Response<Self>, HttpTypeError> {
         let head = self.outgoing_head(Some(request_method.as_str()));
-        Ok(head.to_response()?.map(|()| self))
+        let mut response = head.to_response()?;
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response.map(|()| self))
     }
 
     /// The head as it may leave as HTTP (RFC 9112 section 6.3).

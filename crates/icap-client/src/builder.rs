@@ -6,7 +6,7 @@ use icap_proto::{Leniency, Limits, Method, RequestBuilder, RequestHead, ServiceU
 
 use crate::client::{Client, Settings, Templates};
 use crate::error::{Error, Invalid};
-use crate::message::Fields;
+use crate::message::{CREDENTIALS, Fields};
 use crate::offer;
 use crate::pool::Pool;
 use crate::timeouts::Timeouts;
@@ -176,7 +176,9 @@ impl ClientBuilder {
         let template = |method| -> Result<RequestBuilder, Error> {
             let request = RequestHead::builder(method, uri.clone());
             let request = if self.max_idle == 0 { request.close() } else { request };
-            self.fields.apply(request).map_err(|error| Error::Invalid(Invalid::Header(error)))
+            self.fields
+                .apply(request, false)
+                .map_err(|error| Error::Invalid(Invalid::Header(error)))
         };
         let settings = Settings {
             preview: self.preview,
@@ -192,6 +194,7 @@ impl ClientBuilder {
             reqmod: template(Method::Reqmod)?,
             respmod: template(Method::Respmod)?,
             options: offer::ask(&settings, template(Method::Options)?),
+            has_credentials: self.fields.has(CREDENTIALS),
         };
         Ok(Client::new(uri, settings, templates, Pool::new(self.max_idle, self.max_idle_age)))
     }

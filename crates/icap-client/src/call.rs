@@ -38,7 +38,10 @@ where
 {
     let Parts { head, body, fields, kept_by_caller, .. } = parts;
     let request = fields
-        .apply(offer(&shared.settings, None, request, &body, kept_by_caller))
+        .apply(
+            offer(&shared.settings, None, request, &body, kept_by_caller),
+            shared.templates.has_credentials,
+        )
         .map_err(Invalid::Header)
         .and_then(|request| request.build().map_err(Invalid::Parts));
     let source = Source::new(body);

@@ -60,6 +60,8 @@ pub(crate) struct Templates {
     pub(crate) reqmod: RequestBuilder,
     pub(crate) respmod: RequestBuilder,
     pub(crate) options: RequestBuilder,
+    /// The client has credentials of its own in all of them.
+    pub(crate) has_credentials: bool,
 }
 
 impl Client {

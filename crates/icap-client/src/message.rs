@@ -54,7 +54,8 @@ impl<B> Reqmod<B> {
 
 /// The request as HTTP/1.1 text, of whatever version it came in (see the conversions of
 /// [`HttpHead`]), without [hop-by-hop fields](HttpHead::remove_hop_by_hop). `Proxy-Authorization` goes into the ICAP
-/// head (RFC 3507 section 4.4.2). Extensions are dropped.
+/// head (RFC 3507 section 4.4.2), unless the client or [`header`](Reqmod::header) puts its own there: then the user's
+/// is dropped. Extensions are dropped.
 ///
 /// ```
 /// use icap_client::Reqmod;
@@ -146,7 +147,7 @@ impl<B> TryFrom<Response<B>> for Respmod<B> {
 /// A head as it is encapsulated, and what of it goes into the ICAP head instead.
 fn encapsulate(mut head: HttpHead) -> (HttpHead, Fields) {
     let removed = head.remove_hop_by_hop(TrailerField::Keep);
-    (head, Fields { valid: removed.proxy_authentication, invalid: None })
+    (head, Fields { forwarded: removed.proxy_authentication, ..Fields::NONE })
 }
 
 /// Either message in pieces.
@@ -161,16 +162,22 @@ pub(crate) struct Parts<B> {
     pub(crate) kept_by_caller: bool,
 }
 
+pub(crate) const CREDENTIALS: &str = "Proxy-Authorization";
+
 /// Fields for an ICAP head. The first that cannot be sent is remembered, so that adding one needs no `Result`
 /// that would take the message with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Fields {
     valid: Headers,
     invalid: Option<InvalidHeader>,
+    /// What came in the HTTP head. The user's `Proxy-Authorization` stands in the same field as that of this client
+    /// and gives way to it: two would be none to the server (RFC 3507 sections 4.4.2 and 7.1).
+    forwarded: Headers,
 }
 
 impl Fields {
-    pub(crate) const NONE: Self = Self { valid: Headers::new(), invalid: None };
+    pub(crate) const NONE: Self =
+        Self { valid: Headers::new(), invalid: None, forwarded: Headers::new() };
 
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
         if let Err(error) = self.valid.append(name, value) {
@@ -182,10 +189,19 @@ impl Fields {
         self.valid.get(name).is_some()
     }
 
-    pub(crate) fn apply(&self, request: RequestBuilder) -> Result<RequestBuilder, InvalidHeader> {
+    /// Adds the fields to a request that has credentials for the ICAP server already, or has none.
+    pub(crate) fn apply(
+        &self,
+        request: RequestBuilder,
+        has_credentials: bool,
+    ) -> Result<RequestBuilder, InvalidHeader> {
         if let Some(error) = self.invalid {
             return Err(error);
         }
-        request.fields(&self.valid)
+        let mut forwarded = self.forwarded.clone();
+        if has_credentials || self.has(CREDENTIALS) {
+            forwarded.remove(CREDENTIALS);
+        }
+        request.fields(&self.valid)?.fields(&forwarded)
     }
 }

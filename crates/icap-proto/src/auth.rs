@@ -6,7 +6,7 @@ use core::hint::black_box;
 
 use base64::Engine;
 
-use crate::headers::{Headers, InvalidHeader};
+use crate::headers::{Headers, InvalidHeader, unfold};
 use crate::identity::BASE64;
 use crate::wire::class;
 
@@ -169,7 +169,7 @@ impl Challenge {
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Vec<Self>> {
         let mut challenges: Vec<Self> = Vec::new();
-        for element in elements(value)? {
+        for element in elements(&unfold(value)) {
             if let Some((name, argument)) = parameter(element) {
                 challenges.last_mut()?.take(name, argument);
                 continue;
@@ -233,26 +233,23 @@ impl Challenge {
     }
 }
 
-/// The members of a list, cut at commas outside quoted strings, without empty ones; `None` when a string is open.
-fn elements(value: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut elements = Vec::new();
-    let (mut quoted, mut escaped, mut start) = (false, false, 0usize);
-    for (at, &byte) in value.iter().enumerate() {
+/// The members of a list, cut at commas outside quoted strings, without empty ones. A string that is still open at
+/// the end is for [`parameter`] to refuse.
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let elements = value.split(move |&byte| {
         if escaped {
             escaped = false;
         } else if quoted {
             escaped = byte == b'\\';
             quoted = byte != b'"';
-        } else if byte == b'"' {
-            quoted = true;
-        } else if byte == b',' {
-            elements.push(value.get(start..at)?);
-            start = at.saturating_add(1);
+        } else {
+            quoted = byte == b'"';
+            return byte == b',';
         }
-    }
-    elements.push(value.get(start..)?);
-    let trimmed = elements.into_iter().map(<[u8]>::trim_ascii);
-    (!quoted).then(|| trimmed.filter(|element| !element.is_empty()).collect())
+        false
+    });
+    elements.map(class::trim).filter(|element| !element.is_empty())
 }
 
 /// The token at the start and what follows it.

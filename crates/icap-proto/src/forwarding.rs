@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::headers::{Field, Headers, InvalidHeader, unfold};
+use crate::headers::{Field, Headers, InvalidHeader, unfold, write_line};
 use crate::http_head::HttpHead;
 use crate::wire::class;
 
@@ -111,11 +111,11 @@ impl HttpHead {
         }
         let mut kept = Vec::with_capacity(self.headers().as_bytes().len());
         let mut connection = Vec::new();
-        let mut proxy_authentication = Headers::new();
+        let mut proxy_authentication = Vec::new();
         for field in self.headers().iter() {
             if is_any(field.name, &PROXY_AUTHENTICATION) {
                 // Cannot fail: the line is valid, and unfolded.
-                let _ = proxy_authentication.append(field.name, unfold(field.value));
+                let _ = write_line(&mut proxy_authentication, field.name, &unfold(field.value));
             } else if is_hop_by_hop(&field, trailer, &named) {
                 connection.extend_from_slice(field.line);
             } else {
@@ -125,7 +125,10 @@ impl HttpHead {
         if kept.len() < self.headers().as_bytes().len() {
             self.edit(|headers| *headers = Headers::from_lines(kept));
         }
-        HopByHop { proxy_authentication, connection: Headers::from_lines(connection) }
+        HopByHop {
+            proxy_authentication: Headers::from_lines(proxy_authentication),
+            connection: Headers::from_lines(connection),
+        }
     }
 
     /// Adds `Via: ICAP/1.0 received-by (comment)` behind the `Via` that is there, as an ICAP server should

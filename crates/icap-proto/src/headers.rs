@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memchr;
 
 use crate::error::ParseError;
@@ -114,10 +114,20 @@ impl Headers {
     ///
     /// [`InvalidHeader`] when the name is no token or the value holds a control character. Nothing is changed.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
-        let mut lines = Vec::with_capacity(self.room_for(name, value.as_ref()));
-        lines.extend_from_slice(self.as_bytes());
-        write_line(&mut lines, name, value.as_ref())?;
-        *self = Self::from_lines(lines);
+        let value = value.as_ref();
+        check_line(name, value)?;
+        let room = self.room_for(name, value);
+        let own = core::mem::take(self);
+        // In place when nobody shares the bytes: many fields, one by one, cost what their bytes cost.
+        let whole = own.lines == (0..own.block.len());
+        let lines = if whole { own.block.try_into_mut() } else { Err(own.block.slice(own.lines)) };
+        let mut lines = lines.unwrap_or_else(|shared| {
+            let mut copy = BytesMut::with_capacity(room);
+            copy.put_slice(&shared);
+            copy
+        });
+        put_line(&mut lines, name, value);
+        *self = Self { lines: 0..lines.len(), block: lines.freeze() };
         Ok(())
     }
 
@@ -162,20 +172,10 @@ impl Headers {
         removed
     }
 
-    /// Bytes that the lines and one more field need at most.
-    fn room_for(&self, name: &str, value: &[u8]) -> usize {
-        let framing = b": \r\n".len();
-        [self.lines.len(), name.len(), value.len(), framing]
-            .into_iter()
-            .fold(0, usize::saturating_add)
-    }
-
     /// Whether a comma list of this name has the member, compared without case (`Connection: close`).
     #[must_use]
     pub fn has_member(&self, name: &str, member: &str) -> bool {
-        self.get_all(name)
-            .flat_map(class::list)
-            .any(|found| found.eq_ignore_ascii_case(member.as_bytes()))
+        self.list(name).any(|found| found.eq_ignore_ascii_case(member.as_bytes()))
     }
 
     /// The field lines as they stand on the wire, without the empty line.
@@ -202,6 +202,14 @@ impl Headers {
         // Folds are whitespace too.
         let members = self.get_all(name).flat_map(|value| value.split(|&b| b == b','));
         members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    }
+
+    /// Bytes that the lines and one more field need at most.
+    fn room_for(&self, name: &str, value: &[u8]) -> usize {
+        let framing = b": \r\n".len();
+        [self.lines.len(), name.len(), value.len(), framing]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 }
 
@@ -303,17 +311,25 @@ pub(crate) fn write_line(
     name: &str,
     value: &[u8],
 ) -> Result<(), InvalidHeader> {
+    check_line(name, value)?;
+    put_line(lines, name, value);
+    Ok(())
+}
+
+fn check_line(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
     if !class::is_token(name.as_bytes()) {
         return Err(InvalidHeader::Name);
     }
     if !class::is_value(value) {
         return Err(InvalidHeader::Value);
     }
-    lines.extend_from_slice(name.as_bytes());
-    lines.extend_from_slice(b": ");
-    lines.extend_from_slice(class::trim(value));
-    lines.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+fn put_line(lines: &mut impl BufMut, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", class::trim(value), b"\r\n"] {
+        lines.put_slice(part);
+    }
 }
 
 fn is_secret(name: &str) -> bool {

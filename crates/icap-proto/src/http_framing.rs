@@ -23,7 +23,8 @@ pub enum BodyLength {
     /// A body of unknown length, framed by whoever writes the message: HTTP libraries add
     /// `Transfer-Encoding: chunked` themselves, HTTP/2 needs nothing.
     Unknown,
-    /// A body of unknown length that the caller sends in chunks of HTTP/1.1.
+    /// A body of unknown length that the caller sends in chunks of HTTP/1.1. HTTP/1.0 has none, so such a head
+    /// becomes one of HTTP/1.1 (RFC 9112 section 6.1).
     Chunked,
 }
 
@@ -153,6 +154,9 @@ impl HttpHead {
         let length = length.map(|length| length.to_string());
         let length = length.as_ref().map(|digits| digits.as_bytes());
         let coding = chunked.then_some(&b"chunked"[..]);
+        if chunked && self.version() == b"HTTP/1.0" {
+            self.set_version(*b"HTTP/1.1");
+        }
         if is_only(self.headers(), CONTENT_LENGTH, length)
             && is_only(self.headers(), TRANSFER_ENCODING, coding)
         {

@@ -1,12 +1,13 @@
 //! Encapsulated HTTP heads, kept verbatim.
 
-use alloc::vec::Vec;
+use alloc::string::String;
 use core::ops::Range;
 
 use bytes::Bytes;
 
 use crate::error::ParseError;
 use crate::headers::{Headers, InvalidHeader};
+use crate::http_start_line::{InvalidStartLine, request_line, status_line};
 use crate::wire::class;
 use crate::wire::head::HttpBlock;
 use crate::wire::start_line::HttpKind;
@@ -49,18 +50,11 @@ impl HttpHead {
         N: AsRef<str>,
         V: AsRef<[u8]>,
     {
-        if !class::is_token(method.as_bytes()) {
-            return Err(InvalidHeader::Name);
-        }
-        if target.is_empty() || class::target_len(target.as_bytes()) != target.len() {
-            return Err(InvalidHeader::Value);
-        }
-        let headers = Headers::from_pairs(fields)?;
-        Ok(Self::assemble(
-            &[method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"],
-            &headers,
-            HttpKind::Request,
-        ))
+        let line = request_line(method, target, b"HTTP/1.1").map_err(|invalid| match invalid {
+            InvalidStartLine::Method => InvalidHeader::Name,
+            _ => InvalidHeader::Value,
+        })?;
+        Ok(Self::from_start_line(&line, &Headers::from_pairs(fields)?, HttpKind::Request))
     }
 
     /// A response head `HTTP/1.1 status reason`.
@@ -78,16 +72,8 @@ impl HttpHead {
         N: AsRef<str>,
         V: AsRef<[u8]>,
     {
-        let status = crate::StatusCode::new(status).ok_or(InvalidHeader::Value)?;
-        if !class::is_value(reason.as_bytes()) {
-            return Err(InvalidHeader::Value);
-        }
-        let headers = Headers::from_pairs(fields)?;
-        Ok(Self::assemble(
-            &[b"HTTP/1.1 ", &status.digits(), b" ", reason.as_bytes(), b"\r\n"],
-            &headers,
-            HttpKind::Response,
-        ))
+        let line = status_line(b"HTTP/1.1", status, reason).map_err(|_| InvalidHeader::Value)?;
+        Ok(Self::from_start_line(&line, &Headers::from_pairs(fields)?, HttpKind::Response))
     }
 
     /// Parses a whole request head with its empty line at the end.
@@ -153,9 +139,10 @@ impl HttpHead {
 
     /// Changes the fields; lines that the closure leaves alone stay byte for byte.
     pub fn edit<T>(&mut self, change: impl FnOnce(&mut Headers) -> T) -> T {
-        let before = self.clone();
-        let result = change(&mut self.headers);
-        *self = Self::assemble(&[before.start_line(), b"\r\n"], &self.headers, self.kind);
+        // On a copy, so that a closure that panics leaves a whole head behind.
+        let mut headers = self.headers.clone();
+        let result = change(&mut headers);
+        *self = Self::from_start_line(self.start_line(), &headers, self.kind);
         result
     }
 
@@ -186,7 +173,10 @@ impl HttpHead {
 
     /// A head with this start line, which must be valid, in front of these fields.
     pub(crate) fn from_start_line(line: &[u8], headers: &Headers, kind: HttpKind) -> Self {
-        Self::assemble(&[line, b"\r\n"], headers, kind)
+        let fields = line.len().saturating_add(2);
+        let raw = [line, b"\r\n", headers.as_bytes(), b"\r\n"].concat();
+        let end = raw.len().saturating_sub(2);
+        Self::from_block(raw.into(), fields..end, kind)
     }
 
     fn part(&self, kind: HttpKind, index: usize) -> Option<&str> {
@@ -196,34 +186,41 @@ impl HttpHead {
         let part = self.start_line().split(|&b| b == b' ').nth(index)?;
         core::str::from_utf8(part).ok()
     }
-
-    fn assemble(start_line: &[&[u8]], headers: &Headers, kind: HttpKind) -> Self {
-        let mut raw = Vec::with_capacity(headers.as_bytes().len().saturating_add(128));
-        for part in start_line {
-            raw.extend_from_slice(part);
-        }
-        let fields = raw.len();
-        raw.extend_from_slice(headers.as_bytes());
-        let end = raw.len();
-        raw.extend_from_slice(b"\r\n");
-        Self::from_block(raw.into(), fields..end, kind)
-    }
 }
 
-/// The same bytes, start line and all.
+/// The same bytes, start line and all. No line begins both a request and a response.
 impl PartialEq for HttpHead {
     fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.as_bytes() == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl Eq for HttpHead {}
 
+/// Shows the start line without a user and password in it, and the fields as [`Headers`] does.
 impl core::fmt::Debug for HttpHead {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let line = String::from_utf8_lossy(self.start_line());
+        let line = match user_information(&line) {
+            Some((before, behind)) => [before, "[redacted]", behind].concat(),
+            None => line.into_owned(),
+        };
         f.debug_struct("HttpHead")
-            .field("start_line", &alloc::string::String::from_utf8_lossy(self.start_line()))
+            .field("start_line", &line)
             .field("headers", &self.headers)
             .finish()
     }
+}
+
+/// What stands around the user information of the URI in a request line (RFC 3986 section 3.2.1).
+fn user_information(line: &str) -> Option<(&str, &str)> {
+    let target = line.find(' ')?.saturating_add(1);
+    let authority = match line.get(target..)?.find("://") {
+        Some(scheme) => target.saturating_add(scheme).saturating_add(3),
+        None => target,
+    };
+    let (before, rest) = line.split_at_checked(authority)?;
+    let end = rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len());
+    let at = rest.get(..end)?.rfind('@')?;
+    Some((before, rest.get(at..)?))
 }

@@ -70,6 +70,16 @@ impl HttpHead {
         parts.nth(index).unwrap_or_default()
     }
 
+    pub(crate) fn set_version(&mut self, version: [u8; 8]) {
+        let mut line = self.start_line().to_vec();
+        let at = if self.is_request() { line.len().saturating_sub(version.len()) } else { 0 };
+        if let Some(own) = line.get_mut(at..).and_then(|line| line.first_chunk_mut()) {
+            *own = version;
+        }
+        let kind = if self.is_request() { HttpKind::Request } else { HttpKind::Response };
+        *self = Self::from_start_line(&line, self.headers(), kind);
+    }
+
     fn version_of(&self, kind: HttpKind) -> Result<&[u8], InvalidStartLine> {
         let fits = self.is_request() == (kind == HttpKind::Request);
         fits.then(|| self.version()).ok_or(InvalidStartLine::Kind)

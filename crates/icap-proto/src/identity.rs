@@ -110,16 +110,19 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] when a value cannot stand in a field; then part of the fields may have been written.
+    /// [`InvalidHeader`] when a value cannot stand in a field. Nothing is changed.
     pub fn write(&self, headers: &mut Headers) -> Result<(), InvalidHeader> {
-        for name in [CLIENT_IP, SERVER_IP, SUBSCRIBER_ID, USER, GROUPS, CLIENT_USERNAME] {
-            if self.fields().any(|(written, _)| written == name) {
-                headers.remove(name);
-            }
+        let mut written = headers.clone();
+        let fields: Vec<_> = self.fields().collect();
+        let mut names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        names.dedup();
+        for name in names {
+            written.remove(name);
         }
-        for (name, value) in self.fields() {
-            headers.append(name, value)?;
+        for (name, value) in fields {
+            written.append(name, value)?;
         }
+        *headers = written;
         Ok(())
     }
 
@@ -394,7 +397,8 @@ fn read_groups(value: &[u8], groups: &mut Vec<Principal>) {
         let lists: Vec<_> = names.iter().flat_map(|name| cut(name)).map(<[u8]>::to_vec).collect();
         lists.into_iter().map(|name| Principal { name, encoding: Encoding::Base64 })
     };
-    let members = value.split(|&b| b == b',').map(<[u8]>::trim_ascii).map(decode_uris);
+    let members = value.split(|&b| b == b',').map(<[u8]>::trim_ascii);
+    let members = members.filter(|member| !member.is_empty()).map(decode_uris);
     if let Some(names) = decode_uris(value) {
         groups.extend(base64(names));
     } else if let Some(lists) = members.collect::<Option<Vec<_>>>() {

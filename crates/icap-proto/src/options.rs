@@ -52,13 +52,13 @@ const STANDARD: [&str; 28] = [
 /// There is no `Date` in it: the core has no clock, and clients count `Options-TTL` from when the answer arrived.
 ///
 /// ```
-/// use icap_proto::{IsTag, ServiceOptions};
+/// use icap_proto::{Allow, IsTag, ServiceOptions};
 ///
 /// let options = ServiceOptions::respmod("Scanner 1.0")?
 ///     .istag(IsTag::new("rules-7")?)
 ///     .preview(1024)
 ///     .allow_no_content();
-/// let answer = options.to_response()?;
+/// let answer = options.to_response(Allow::default())?;
 /// assert_eq!(answer.headers().get("Methods"), Some(&b"RESPMOD"[..]));
 /// assert_eq!(ServiceOptions::from_response(&answer).preview_bytes(), Some(1024));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -136,16 +136,6 @@ impl ServiceOptions {
         }
     }
 
-    /// The answer to an OPTIONS request that listed nothing in `Allow`:
-    /// [`to_response_for`](Self::to_response_for) with no member set.
-    ///
-    /// # Errors
-    ///
-    /// As [`to_response_for`](Self::to_response_for).
-    pub fn to_response(&self) -> Result<ResponseHead, Misuse> {
-        self.to_response_for(Allow::default())
-    }
-
     /// The answer to an OPTIONS request with this `Allow`, with `Encapsulated: null-body=0`.
     ///
     /// 206 and trailers are offered to clients that listed them, and to no others
@@ -156,7 +146,7 @@ impl ServiceOptions {
     /// # Errors
     ///
     /// [`Misuse::Composition`] without a method or without an ISTag; both are required.
-    pub fn to_response_for(&self, asked: Allow) -> Result<ResponseHead, Misuse> {
+    pub fn to_response(&self, asked: Allow) -> Result<ResponseHead, Misuse> {
         let methods = self.methods.iter().filter(|method| **method != Method::Options);
         let methods: Vec<&str> = methods.map(Method::as_str).collect();
         let (Some(istag), false) = (&self.istag, methods.is_empty()) else {

@@ -35,6 +35,7 @@ impl Output {
     }
 
     /// Queues body data.
+    #[inline]
     pub(crate) fn push(&mut self, data: Bytes) {
         if data.len() < COPY_BELOW {
             self.framing.extend_from_slice(&data);

@@ -378,34 +378,6 @@ impl<'a> ViolationsFound<'a> {
             })
         })
     }
-
-    /// The value with these violations in the form of the draft, folds and all.
-    ///
-    /// For writers of other programs and for tests: the builders of this crate refuse it, since a message may not be
-    /// sent with folds (RFC 9112 section 5.2). A service of this crate sends `X-Infection-Found`.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidHeader::Value`] when a resolution is not known, or a text is empty or holds a control character: it
-    /// would shift the lines.
-    pub fn to_value(violations: &[Violation<'_>]) -> Result<Vec<u8>, InvalidHeader> {
-        let mut value = format!("{}", violations.len()).into_bytes();
-        for violation in violations {
-            let id = violation.problem_id.map_or_else(|| "-".into(), |id| format!("{id}"));
-            let resolution = violation.resolution.ok_or(InvalidHeader::Value)?.number();
-            let resolution = format!("{resolution}");
-            for line in
-                [violation.file, violation.description, id.as_bytes(), resolution.as_bytes()]
-            {
-                if line.trim_ascii().is_empty() || !class::is_value(line) {
-                    return Err(InvalidHeader::Value);
-                }
-                value.extend_from_slice(b"\r\n\t");
-                value.extend_from_slice(line.trim_ascii());
-            }
-        }
-        Ok(value)
-    }
 }
 
 /// One violation of [`ViolationsFound`].
@@ -420,14 +392,6 @@ pub struct Violation<'a> {
     pub problem_id: Option<u64>,
     /// What was done; `None` when the line holds nothing that is known.
     pub resolution: Option<Resolution>,
-}
-
-impl<'a> Violation<'a> {
-    /// A violation without a number.
-    #[must_use]
-    pub const fn new(file: &'a [u8], description: &'a [u8], resolution: Resolution) -> Self {
-        Self { file, description, problem_id: None, resolution: Some(resolution) }
-    }
 }
 
 /// The body of an answer to OPTIONS whose `Opt-body-type` is `Attribute-List`: every member that `X-Attribute` may

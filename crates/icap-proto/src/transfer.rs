@@ -39,9 +39,9 @@ impl Transfer {
 ///
 /// Extensions are compared without ASCII case; the RFC leaves that open, and files come in either. What is built
 /// here names an extension once and one default, as the RFC demands. What was received may name an extension twice:
-/// then a preview comes first, complete second, ignore last. Of several defaults complete stands before ignore
-/// and ignore before preview; without any it is complete. So a list that contradicts itself leads to more being
-/// inspected, not to less.
+/// then a preview comes first, complete second, ignore last. Of several defaults complete stands before preview
+/// and preview before ignore; without any it is complete. So a list that contradicts itself never keeps a file
+/// from being inspected.
 ///
 /// ```
 /// use icap_proto::{Transfer, TransferRules};
@@ -76,7 +76,8 @@ impl TransferRules {
     pub fn from_headers(headers: &Headers) -> Option<Self> {
         let mut rules = Self::new(Transfer::Complete);
         let mut found = false;
-        for transfer in [Transfer::Preview, Transfer::Ignore, Transfer::Complete] {
+        // The last default stands.
+        for transfer in [Transfer::Ignore, Transfer::Preview, Transfer::Complete] {
             found |= headers.get(transfer.field()).is_some();
             for member in headers.list(transfer.field()) {
                 if member == b"*" {
@@ -96,7 +97,7 @@ impl TransferRules {
     /// [`InvalidHeader::Value`] when the extension is no token, starts with a dot, or is `*`: the default is given
     /// to [`new`](Self::new).
     pub fn with(mut self, transfer: Transfer, extension: &str) -> Result<Self, InvalidHeader> {
-        if extension.starts_with('.') || self::extension(extension.as_bytes()) != Some(extension) {
+        if self::extension(extension.as_bytes()) != Some(extension) {
             return Err(InvalidHeader::Value);
         }
         for (_, list) in &mut self.lists {
@@ -113,11 +114,18 @@ impl TransferRules {
     }
 
     /// What happens to the file of this URL or path: decided by what follows a dot in the last segment, without
-    /// query and fragment. `tar.gz` and `gz` both fit `/a.tar.gz`.
+    /// query and fragment; a URL without a path names no file. `tar.gz` and `gz` both fit `/a.tar.gz`.
     #[must_use]
     pub fn for_path(&self, path: &str) -> Transfer {
         let end = path.find(['?', '#']).unwrap_or(path.len());
         let path = path.get(..end).unwrap_or_default();
+        // A host is no file, though it may end like one: `http://a.example.zip`.
+        let path = match path.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains('/') => {
+                rest.split_once('/').map_or("", |(_, path)| path)
+            }
+            _ => path,
+        };
         let name = path.rsplit('/').next().unwrap_or_default();
         self.find(|extension| has_extension(name, extension))
     }

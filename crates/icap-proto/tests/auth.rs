@@ -126,13 +126,16 @@ fn challenges() {
         ("Basic realm=\"a\", realm=\"b\"", "Basic=a"),
         // By the grammar this is no parameter without argument but a token68.
         ("Basic realm=", "Basic"),
+        ("Basic\r\n realm=\"x\",\r\n\tNegotiate", "Basic=x|Negotiate"),
         ("", ""),
     ] {
         assert_eq!(read(value).as_deref(), Some(expected), "{value}");
     }
     for bad in [
         "realm=\"x\"",
+        "Negotiate =",
         "Basic realm=\"open",
+        "Basic realm=\"open, Negotiate",
         "Basic realm=\"x\"y",
         "Basic \"x\"",
         "Basic a b",

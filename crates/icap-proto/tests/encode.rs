@@ -171,7 +171,7 @@ fn service_options_round_trip() {
     let mut server = server::Connection::new(Limits::default(), Leniency::strict());
     server.feed(b"OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n");
     while server.poll_line().unwrap().is_some() {}
-    server.respond(options.to_response().unwrap()).unwrap();
+    server.respond(options.to_response(Allow::default()).unwrap()).unwrap();
     let mut client = support::client::Ask::options().strict().start();
     client.connection.feed(&server.take_output());
     let Some(client::Event::Response(head)) = client.connection.poll_event().unwrap() else {
@@ -179,7 +179,10 @@ fn service_options_round_trip() {
     };
     assert_eq!(ServiceOptions::from_response(&head), options);
     assert_eq!(head.headers().get("Transfer-Preview"), Some(&b"*"[..]));
-    assert!(ServiceOptions::respmod("x").unwrap().to_response().is_err(), "no ISTag");
+    assert!(
+        ServiceOptions::respmod("x").unwrap().to_response(Allow::default()).is_err(),
+        "no ISTag"
+    );
 }
 
 #[test]
@@ -198,7 +201,7 @@ fn service_options_of_odd_answers() {
     );
     let Allow { no_content, partial_content, trailers, .. } = options.allow();
     assert_eq!((no_content, partial_content, trailers), (true, true, false));
-    options.to_response().unwrap();
+    options.to_response(Allow::default()).unwrap();
 }
 
 /// Bytes that end a line, or that something on the way may take for an end.

@@ -180,6 +180,20 @@ fn upgrade_of_a_peer_is_tolerated_and_told() {
     assert_eq!(lines(head.headers()), "Host: h\r\n");
 }
 
+#[test]
+fn a_closure_that_panics_leaves_a_whole_head() {
+    let before = request("Host: h\r\n");
+    let mut head = before.clone();
+    let edit = std::panic::AssertUnwindSafe(|| {
+        head.edit(|headers| {
+            headers.append("X-A", "1").unwrap();
+            headers.append("not a token", "").unwrap();
+        });
+    });
+    assert!(std::panic::catch_unwind(edit).is_err());
+    assert_eq!(head, before);
+}
+
 /// Whatever stands in `Connection`: every line is either kept or given back, in order, and a second time nothing goes.
 #[test]
 fn no_line_is_lost() {

@@ -190,6 +190,28 @@ fn reframed_requests() {
     }
 }
 
+/// HTTP/1.0 has no chunks: whoever reads it takes such a message for a faulty one (RFC 9112 section 6.1).
+#[test]
+fn chunks_make_http_1_1_of_it() {
+    let raw = Bytes::from_static(b"POST /a HTTP/1.0\r\nX:  1\r\n\r\n");
+    let mut head = HttpHead::parse_request(raw, &Limits::default(), &Leniency::default()).unwrap();
+    head.reframe(BodyLength::Known(5), None);
+    assert_eq!(head.start_line(), b"POST /a HTTP/1.0");
+    head.reframe(BodyLength::Chunked, None);
+    let expected = "POST /a HTTP/1.1\r\nX:  1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(lossy(head.as_bytes()), expected);
+
+    let raw = Bytes::from_static(b"HTTP/1.0 200\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let parsed = HttpHead::parse_response(raw, &Limits::default(), &Leniency::default()).unwrap();
+    let mut head = parsed.clone();
+    head.reframe(BodyLength::Chunked, Some("GET"));
+    let expected = "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(lossy(head.as_bytes()), expected);
+    let mut head = parsed;
+    head.reframe(BodyLength::Chunked, Some("HEAD"));
+    assert_eq!(lossy(head.as_bytes()), "HTTP/1.0 200\r\n\r\n");
+}
+
 #[test]
 fn reframed_heads_are_never_ambiguous() {
     const LINES: [&str; 8] = [

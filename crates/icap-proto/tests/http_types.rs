@@ -60,7 +60,7 @@ fn targets_and_hosts() {
     use InvalidStartLine::Target;
     let star = Uri::builder().scheme("http").authority("a:1").path_and_query("*").build().unwrap();
     let uri = |text: &str| text.parse::<Uri>().unwrap();
-    let rows: [Row<'_>; 21] = [
+    let rows: [Row<'_>; 28] = [
         ("GET", uri("http://a/x?y"), &[], Ok("GET http://a/x?y HTTP/1.1\r\nhost: a\r\n")),
         ("GET", uri("https://a:8443"), &[], Ok("GET https://a:8443/ HTTP/1.1\r\nhost: a:8443\r\n")),
         ("GET", uri("ftp://a/f"), &[], Ok("GET ftp://a/f HTTP/1.1\r\nhost: a\r\n")),
@@ -101,7 +101,15 @@ fn targets_and_hosts() {
             &[("host", "a"), ("host", "a")],
             Ok("GET http://a/ HTTP/1.1\r\nhost: a\r\n"),
         ),
-        ("GET", uri("http://u:p@a:1/"), &[], Ok("GET http://u:p@a:1/ HTTP/1.1\r\nhost: a:1\r\n")),
+        // A user never leaves in an http URI; two would name different hosts to different readers.
+        ("GET", uri("http://u:p@a:1/"), &[], Ok("GET http://a:1/ HTTP/1.1\r\nhost: a:1\r\n")),
+        ("GET", uri("https://b@c@a/?x"), &[], Ok("GET https://a/?x HTTP/1.1\r\nhost: a\r\n")),
+        ("GET", uri("ftp://u:p@a/f"), &[], Ok("GET ftp://u:p@a/f HTTP/1.1\r\nhost: a\r\n")),
+        ("CONNECT", uri("u@a:443"), &[], Err(Target)),
+        ("GET", uri("http://:80/"), &[], Err(Target)),
+        ("GET", uri("http://u@:80/"), &[("host", "a")], Err(Target)),
+        ("CONNECT", uri(":443"), &[], Err(Target)),
+        ("OPTIONS", uri("ftp://:21/"), &[], Err(Target)),
         ("GET", uri("/x?y"), &[("host", "a")], Ok("GET /x?y HTTP/1.1\r\nhost: a\r\n")),
         ("GET", uri("//x"), &[], Ok("GET //x HTTP/1.1\r\n")),
         ("M-SEARCH", uri("/"), &[], Ok("M-SEARCH / HTTP/1.1\r\n")),
@@ -125,6 +133,15 @@ fn targets_and_hosts() {
                 "{request:?}"
             );
         }
+    }
+}
+
+/// Without an authority in the URI nothing says which of two fields counts.
+#[test]
+fn two_hosts_are_refused() {
+    for hosts in [[("host", "a"), ("host", "b")], [("host", "a"), ("host", "a")]] {
+        let origin_form = request("GET", Uri::from_static("/"), Version::HTTP_11, &hosts);
+        assert_eq!(written(&origin_form), Err(HttpTypeError::Host));
     }
 }
 
@@ -397,6 +414,15 @@ fn changed_requests() {
         head.merge_request(&parts).unwrap();
         assert_eq!(lossy(head.as_bytes()), expected);
     }
+}
+
+#[test]
+fn a_new_uri_leaves_one_host() {
+    let mut head = parse_request(b"GET http://a/ HTTP/1.1\r\nHost: b\r\nHost: a\r\nX:  1\r\n\r\n");
+    let (mut parts, ()) = head.to_request().unwrap().into_parts();
+    parts.uri = Uri::from_static("http://b/");
+    head.merge_request(&parts).unwrap();
+    assert_eq!(lossy(head.as_bytes()), "GET http://b/ HTTP/1.1\r\nHost: b\r\nX:  1\r\n\r\n");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn every_field_is_written_and_read_again() {
         .allow_no_content()
         .allow_partial_content()
         .allow_trailers();
-    let head = options.to_response_for(asked("Allow: trailers, 206\r\n")).unwrap();
+    let head = options.to_response(asked("Allow: trailers, 206\r\n")).unwrap();
     let fields: Vec<(String, String)> = head
         .headers()
         .iter()
@@ -100,7 +100,7 @@ fn sample_of_the_extensions_draft() {
     assert!(options.includes("x-client-ip") && !options.includes("X-Server-IP"));
     assert_eq!(options.opt_body_type(), Some("Attribute-List"));
     // The type goes with the body, and what is built here has none.
-    assert_eq!(field(&options.to_response().unwrap(), "Opt-body-type"), None);
+    assert_eq!(field(&options.to_response(Allow::default()).unwrap(), "Opt-body-type"), None);
     assert_eq!(read("Opt-body-type: x\r\nEncapsulated: null-body=0\r\n").opt_body_type(), None);
     assert_eq!(read("Encapsulated: opt-body=0\r\n").opt_body_type(), None);
 }
@@ -108,28 +108,36 @@ fn sample_of_the_extensions_draft() {
 #[test]
 fn methods_and_istag_are_required() {
     assert_eq!(
-        ServiceOptions::respmod("x").unwrap().to_response().unwrap_err(),
+        ServiceOptions::respmod("x").unwrap().to_response(Allow::default()).unwrap_err(),
         Misuse::Composition
     );
     let tag = IsTag::new("t").unwrap();
     let none = ServiceOptions::default().istag(tag);
-    assert_eq!(none.to_response().unwrap_err(), Misuse::Composition);
+    assert_eq!(none.to_response(Allow::default()).unwrap_err(), Misuse::Composition);
     assert_eq!(
-        none.clone().method(Method::Options).to_response().unwrap_err(),
+        none.clone().method(Method::Options).to_response(Allow::default()).unwrap_err(),
         Misuse::Composition
     );
-    assert!(none.method(Method::Reqmod).to_response().is_ok());
+    assert!(none.method(Method::Reqmod).to_response(Allow::default()).is_ok());
 }
 
 #[test]
 fn options_is_read_among_the_methods_and_never_written() {
+    let offered = ServiceOptions::reqmod("x").unwrap().method(Method::Options);
+    assert_eq!(offered.methods(), [Method::Reqmod]);
     let built = scanner().method(Method::Options).method(Method::Reqmod).method(Method::Respmod);
-    assert_eq!(field(&built.to_response().unwrap(), "Methods").unwrap(), "RESPMOD, REQMOD");
+    assert_eq!(
+        field(&built.to_response(Allow::default()).unwrap(), "Methods").unwrap(),
+        "RESPMOD, REQMOD"
+    );
 
     let options = read("ISTag: \"a\"\r\nMethods: OPTIONS, RESPMOD\r\nMethods: REQMOD\r\n");
     assert_eq!(options.methods(), [Method::Options, Method::Respmod, Method::Reqmod]);
     assert!(options.has_method(&Method::Reqmod));
-    assert_eq!(field(&options.to_response().unwrap(), "Methods").unwrap(), "RESPMOD, REQMOD");
+    assert_eq!(
+        field(&options.to_response(Allow::default()).unwrap(), "Methods").unwrap(),
+        "RESPMOD, REQMOD"
+    );
 
     let silent = read("ISTag: \"a\"\r\n");
     assert!(silent.methods().is_empty() && silent.has_method(&Method::Options));
@@ -146,14 +154,14 @@ fn extensions_are_offered_to_those_who_asked() {
         ("Allow: trailers\r\n", false, true),
         ("Allow: 204\r\nAllow: 206, trailers\r\n", true, true),
     ] {
-        let allow = options.to_response_for(asked(request)).unwrap().allow();
+        let allow = options.to_response(asked(request)).unwrap().allow();
         let found = (allow.no_content, allow.partial_content, allow.trailers);
         assert_eq!(found, (true, partial_content, trailers), "{request:?}");
     }
     // Who asks gets no more than the service has.
-    let allow = scanner().to_response_for(asked("Allow: 204, 206, trailers\r\n")).unwrap().allow();
+    let allow = scanner().to_response(asked("Allow: 204, 206, trailers\r\n")).unwrap().allow();
     assert_eq!(allow, Allow::default());
-    let allow = options.to_response().unwrap().allow();
+    let allow = options.to_response(Allow::default()).unwrap().allow();
     assert!(allow.no_content && !allow.partial_content && !allow.trailers);
 }
 
@@ -172,7 +180,7 @@ fn malformed_values_count_as_absent() {
     assert_eq!(options.preview_bytes(), Some(0));
     assert_eq!((options.time_to_live(), options.connections()), (Some(Duration::ZERO), None));
     let none = scanner().max_connections(9).max_connections(0);
-    assert_eq!(field(&none.to_response().unwrap(), "Max-Connections"), None);
+    assert_eq!(field(&none.to_response(Allow::default()).unwrap(), "Max-Connections"), None);
     assert_eq!(
         read("Options-TTL: 18446744073709551615\r\n").time_to_live(),
         Some(Duration::from_secs(u64::MAX))
@@ -188,7 +196,9 @@ fn malformed_values_count_as_absent() {
 fn both_names_of_the_service_id() {
     assert_eq!(read("ServiceId: a\r\n").id(), Some("a"));
     assert_eq!(read("ServiceId: a\r\nservice-id: b\r\n").id(), Some("b"));
-    let head = read("ISTag: \"a\"\r\nMethods: REQMOD\r\nServiceId: a\r\n").to_response().unwrap();
+    let head = read("ISTag: \"a\"\r\nMethods: REQMOD\r\nServiceId: a\r\n")
+        .to_response(Allow::default())
+        .unwrap();
     assert_eq!((field(&head, "Service-ID"), field(&head, "ServiceId")), (Some("a".into()), None));
 }
 
@@ -208,7 +218,7 @@ fn fields_that_may_not_be_asked_for() {
 #[test]
 fn a_preview_is_of_every_file_unless_rules_say_otherwise() {
     let lists = |options: &ServiceOptions| {
-        let head = options.to_response().unwrap();
+        let head = options.to_response(Allow::default()).unwrap();
         ["Transfer-Preview", "Transfer-Ignore", "Transfer-Complete"].map(|name| field(&head, name))
     };
     assert_eq!(lists(&scanner()), [None, None, None]);
@@ -252,6 +262,12 @@ fn transfer_lists() {
         ),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "http://h/d/a.exe?b=c.gif", Complete),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/a.exe.txt", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/a.exe#.gif", Complete),
+        // A host is no file.
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "http://a.zip", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "http://a.zip?b", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "http://a.zip/", Preview),
+        ("Transfer-Preview: *\r\nTransfer-Ignore: zip\r\n", "/go/http://a.zip", Ignore),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/exe", Preview),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "/\u{e9}exe", Preview),
         ("Transfer-Preview: *\r\nTransfer-Complete: exe\r\n", "", Preview),
@@ -268,7 +284,8 @@ fn transfer_lists() {
         ("Transfer-Ignore: gif\r\n", "/a", Complete),
         ("Transfer-Preview: *\r\nTransfer-Ignore: *\r\nTransfer-Complete: *\r\n", "/a", Complete),
         ("Transfer-Complete: *\r\nTransfer-Preview: *\r\n", "/a", Complete),
-        ("Transfer-Ignore: *\r\nTransfer-Preview: *\r\n", "/a", Ignore),
+        ("Transfer-Ignore: *\r\nTransfer-Preview: *\r\n", "/a", Preview),
+        ("Transfer-Ignore: *\r\nTransfer-Complete: *\r\n", "/a", Complete),
         ("Transfer-Preview: **, a b\r\n", "/a.**", Preview),
         ("Transfer-Preview: \r\n", "/a", Complete),
     ] {
@@ -294,7 +311,7 @@ fn transfer_rules_name_an_extension_once_and_one_default() {
         let refused = rules.clone().with(Transfer::Preview, bad);
         assert_eq!(refused.unwrap_err(), InvalidHeader::Value, "{bad:?}");
     }
-    let head = scanner().transfer(rules.clone()).to_response().unwrap();
+    let head = scanner().transfer(rules.clone()).to_response(Allow::default()).unwrap();
     let wildcards: usize = ["Transfer-Preview", "Transfer-Ignore", "Transfer-Complete"]
         .map(|name| head.headers().list(name).filter(|member| *member == b"*").count())
         .into_iter()
@@ -311,6 +328,10 @@ fn members_of_lists() {
             .unwrap();
     assert!(headers.list("x").eq([&b"a"[..], b"b", b"c", b"d"]));
     assert_eq!(headers.list("Z").count(), 0);
+    for member in ["A", "c", "d"] {
+        assert!(headers.has_member("x", member), "also behind a fold: {member}");
+    }
+    assert!(!headers.has_member("x", "") && !headers.has_member("x", "e"));
     let lines: Vec<&[u8]> = icap_proto::fold_lines(b"1\r\n\t a b \r\n \r\n\tc").collect();
     assert_eq!(lines, [&b"1"[..], b"a b", b"", b"c"]);
     assert!(icap_proto::fold_lines(b"").eq([b""]));

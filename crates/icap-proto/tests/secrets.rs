@@ -94,6 +94,24 @@ fn debug_shows_no_secret() {
     assert!(!uri().to_string().contains(SECRET));
 }
 
+/// Browsers and old clients put a user into the URI of the request.
+#[test]
+fn debug_shows_no_user_of_a_request_target() {
+    for (method, target, shown) in [
+        ("GET", format!("ftp://u:{SECRET}@h/f@g"), "GET ftp://[redacted]@h/f@g HTTP/1.1"),
+        ("GET", format!("http://{SECRET}@x@h?a"), "GET http://[redacted]@h?a HTTP/1.1"),
+        ("CONNECT", format!("{SECRET}@h:1"), "CONNECT [redacted]@h:1 HTTP/1.1"),
+        ("GET", "/a@b".into(), "GET /a@b HTTP/1.1"),
+        ("GET", "http://h/a@b".into(), "GET http://h/a@b HTTP/1.1"),
+    ] {
+        let head = HttpHead::request(method, &target, [("", ""); 0]).unwrap();
+        assert_eq!(
+            format!("{head:?}"),
+            format!("HttpHead {{ start_line: {shown:?}, headers: {{}} }}")
+        );
+    }
+}
+
 /// An error says where and which rule, never what stood there.
 #[test]
 fn errors_show_no_secret() {

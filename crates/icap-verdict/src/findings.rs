@@ -1,6 +1,6 @@
 //! Fields by which servers say what they found.
 
-use icap_proto::{AnswerInfo, Headers, fold_lines, unfold};
+use icap_proto::{Headers, InfectionFound, fold_lines, unfold};
 
 /// A name longer than this is cut: it goes to logs and screens.
 const MAX_NAME: usize = 200;
@@ -17,7 +17,8 @@ pub(crate) struct Finding {
 /// The first field that says "blocked", with the best name that any of them gives.
 ///
 /// `X-Violations-Found` names best, then `X-Infection-Found`, then the shorter forms. The presence of a field
-/// alone is not enough: clean answers of some products carry them too.
+/// alone is not enough: clean answers of some products carry them too. Of a field that stands several times, as
+/// behind a chain of services, any may say it.
 pub(crate) fn find(headers: &Headers) -> Option<Finding> {
     let findings = [
         violations(headers),
@@ -39,38 +40,40 @@ pub(crate) fn find(headers: &Headers) -> Option<Finding> {
 /// `X-Violations-Found: count`, then four lines for each: file, description, problem id, resolution
 /// (draft-stecher-icap-subid section 4.6). The lines are folded.
 fn violations(headers: &Headers) -> Option<Finding> {
-    let value = headers.get("X-Violations-Found")?;
-    let mut lines = fold_lines(value).map(printable);
-    let count = lines.next()?;
-    if count.is_empty() || count == "0" || count == "-" {
-        return None;
-    }
-    let threat = lines.nth(1).filter(|name| !name.is_empty() && name != "-");
-    Some(Finding { field: "X-Violations-Found", threat })
+    headers.get_all("X-Violations-Found").find_map(|value| {
+        let mut lines = fold_lines(value).map(printable);
+        let count = lines.next()?;
+        if count.is_empty() || count == "0" || count == "-" {
+            return None;
+        }
+        let threat = lines.nth(1).filter(|name| !name.is_empty() && name != "-");
+        Some(Finding { field: "X-Violations-Found", threat })
+    })
 }
 
 /// `X-Infection-Found: Type=0; Resolution=2; Threat=name;` (draft-stecher-icap-subid section 4.5). A resolution
 /// of 0 does not mean that the message passed.
 fn infection(headers: &Headers) -> Option<Finding> {
     headers.get("X-Infection-Found")?;
-    let threat = AnswerInfo::new(headers).infection().map(|found| printable(&found.threat));
-    let threat = threat.filter(|threat| !threat.is_empty());
+    let found = headers.get_all("X-Infection-Found").filter_map(InfectionFound::parse);
+    let threat = found.map(|found| printable(&found.threat)).find(|threat| !threat.is_empty());
     Some(Finding { field: "X-Infection-Found", threat })
 }
 
 /// A field whose value is the name of what was found, or a word for nothing.
 fn plain(headers: &Headers, field: &'static str) -> Option<Finding> {
-    let value = printable(&unfold(headers.get(field)?));
     let nothing = ["", "-", "none", "clean", "no threats"];
-    let found = !nothing.iter().any(|word| value.eq_ignore_ascii_case(word));
-    found.then_some(Finding { field, threat: Some(value) })
+    let mut values = headers.get_all(field).map(|value| printable(&unfold(value)));
+    let found =
+        values.find(|value| !nothing.iter().any(|word| value.eq_ignore_ascii_case(word)))?;
+    Some(Finding { field, threat: Some(found) })
 }
 
 /// `X-Response-Info`: one word, sent with clean answers too.
 fn response_info(headers: &Headers) -> Option<Finding> {
-    let value = printable(&unfold(headers.get("X-Response-Info")?));
     let refusals = ["blocked", "block", "deny", "denied", "reject"];
-    let refused = refusals.iter().any(|word| value.eq_ignore_ascii_case(word));
+    let mut values = headers.get_all("X-Response-Info").map(|value| printable(&unfold(value)));
+    let refused = values.any(|value| refusals.iter().any(|word| value.eq_ignore_ascii_case(word)));
     refused.then_some(Finding { field: "X-Response-Info", threat: None })
 }
 
@@ -105,6 +108,11 @@ mod tests {
             (b"X-Virus-ID: Eicar-Test-Signature\r\n", "X-Virus-ID", Some(eicar)),
             (b"X-Virus-Name: a\xffb\r\n", "X-Virus-Name", Some("a\u{fffd}b")),
             (b"X-Response-Info: Blocked\r\n", "X-Response-Info", None),
+            // A chain of services: the first to speak does not speak for the others.
+            (b"X-Violations-Found: 0\r\nX-Violations-Found: 1\r\n\t-\r\n\tEicar-Test-Signature\r\n\t0\r\n\t0\r\n", "X-Violations-Found", Some(eicar)),
+            (b"X-Virus-ID: none\r\nX-Virus-ID: Eicar-Test-Signature\r\n", "X-Virus-ID", Some(eicar)),
+            (b"X-Infection-Found: Type=0\r\nX-Infection-Found: Threat=Eicar-Test-Signature\r\n", "X-Infection-Found", Some(eicar)),
+            (b"X-Response-Info: Allowed\r\nX-Response-Info: Blocked\r\n", "X-Response-Info", None),
         ] {
             let expected = Some((field, threat.map(str::to_owned)));
             assert_eq!(finding(lines), expected, "{}", String::from_utf8_lossy(lines));

@@ -1,6 +1,6 @@
 //! Messages of the `http` crate on their way in and out.
 
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, Version};
 use icap_client::{Reqmod, Respmod};
 
 use crate::peer::{HELLO, NO_CONTENT, answered, modified, read, serve, text, unmodified};
@@ -62,6 +62,34 @@ async fn hop_by_hop_fields_of_a_response_stay_behind() {
     server.await.unwrap();
 }
 
+/// One field cannot hold the credentials of two, and those of the user are not for sharing.
+#[tokio::test]
+async fn own_credentials_take_the_place_of_those_of_the_user() {
+    for (by_client, by_message) in [(true, false), (false, true)] {
+        let (client, server) = serve(|peer| async move {
+            let mut peer = peer.accept().await;
+            let (icap, http) = peer.head().await;
+            let lines = icap.lines().filter(|line| line.to_lowercase().starts_with("proxy-a"));
+            assert_eq!(lines.collect::<Vec<_>>(), ["Proxy-Authorization: own"], "{icap}");
+            assert!(!http.contains("user"), "{http}");
+            peer.write(NO_CONTENT).await;
+        })
+        .await;
+        let client = match by_client {
+            true => client.header("Proxy-Authorization", "own"),
+            false => client,
+        };
+        let request = Request::get("/").header("proxy-authorization", "user").body(text(""));
+        let message = Reqmod::try_from(request.unwrap()).unwrap();
+        let message = match by_message {
+            true => message.header("Proxy-Authorization", "own"),
+            false => message,
+        };
+        let _ = unmodified(client.build().unwrap().reqmod(message).await.unwrap());
+        server.await.unwrap();
+    }
+}
+
 #[test]
 fn a_request_that_has_no_text_is_refused() {
     let request = Request::connect("https://a.example/chat").body(text("")).unwrap();
@@ -94,6 +122,14 @@ async fn adapted_messages_are_framed_anew() {
             "",
         ),
         ("POST", "POST /b HTTP/1.1\r\nContent-Length: 5\r\n\r\n", false, "content-length: 0"),
+        // Other versions: without a length, libraries would send HTTP/1.0 without its body.
+        ("POST", "POST /b HTTP/1.0\r\nContent-Length: 5\r\n\r\n", true, ""),
+        ("POST", "POST /b HTTP/3.0\r\n\r\n", true, ""),
+        ("GET", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", true, ""),
+        ("GET", "HTTP/0.9 200 OK\r\n\r\n", true, ""),
+        // The URI says whom the request is for.
+        ("GET", "GET http://u@a:1/b HTTP/1.1\r\nHost: b\r\nHost: a\r\n\r\n", false, "host: a:1"),
+        ("GET", "GET http://a/b HTTP/1.0\r\n\r\n", false, "host: a"),
     ];
     for (method, head, has_body, expected) in rows {
         let (client, server) = serve(move |peer| async move {
@@ -113,10 +149,12 @@ async fn adapted_messages_are_framed_anew() {
             client.build().unwrap().reqmod(Reqmod::try_from(request).unwrap()).await.unwrap();
         let (fields, body) = if head.starts_with("HTTP") {
             let (parts, body) = answered(outcome).into_response(&method).unwrap().into_parts();
+            assert_eq!(parts.version, Version::HTTP_11, "{head:?}");
             (parts.headers, body)
         } else {
             let (parts, body) = modified(outcome).into_request().unwrap().into_parts();
-            assert_eq!(parts.uri, Uri::from_static("/b"));
+            assert_eq!(parts.uri.path(), "/b");
+            assert_eq!(parts.version, Version::HTTP_11, "{head:?}");
             (parts.headers, body)
         };
         let lines =

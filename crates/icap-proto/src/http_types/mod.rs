@@ -28,6 +28,10 @@ pub enum HttpTypeError {
     /// A field that the other side cannot express.
     #[error("{0}")]
     Field(#[from] InvalidHeader),
+    /// More than one `Host` in a request whose URI names no authority, so that nothing says which one counts
+    /// (RFC 9112 section 3.2).
+    #[error("more than one Host")]
+    Host,
     /// More fields than a [`HeaderMap`] holds.
     #[error("too many fields")]
     TooManyFields,

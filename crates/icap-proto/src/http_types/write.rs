@@ -25,9 +25,11 @@ impl<B> TryFrom<&Request<B>> for HttpHead {
 /// The head as HTTP/1.1 text (RFC 9113 section 8.3.1, RFC 9112 section 3.2):
 ///
 /// * A URI with a scheme is written whole (absolute form), one without as path and query, that of CONNECT as its
-///   authority, and the path `*` of OPTIONS as `*`. Other combinations, extended CONNECT among them, are refused.
+///   authority, and the path `*` of OPTIONS as `*`. Other combinations, extended CONNECT among them, are refused, as
+///   is an authority without a host.
+/// * A user in an `http` or `https` URI is left out (RFC 9110 section 4.2.4), and refused in that of CONNECT.
 /// * `Host` names the authority of the URI, if that has one, whatever field came with the request. A `Host` that is
-///   missing stands first.
+///   missing stands first. Without an authority, more than one `Host` is refused.
 /// * Fields of HTTP/2 and HTTP/3 requests that belong to one connection are left out, since those versions forbid
 ///   them, and the parts of a `Cookie` are joined (RFC 9113 sections 8.2.2 and 8.2.3).
 /// * HTTP/1.0 and HTTP/0.9 are written as HTTP/1.0, all other versions as HTTP/1.1.
@@ -68,6 +70,9 @@ fn request_head(
 ) -> Result<HttpHead, HttpTypeError> {
     let line = request_line(method.as_str(), &target(method, uri)?, version_text(version))?;
     let host = host(uri);
+    if host.is_none() && headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(HttpTypeError::Host);
+    }
     let mut lines = Vec::new();
     if let Some(host) = host.filter(|_| !headers.contains_key(HOST)) {
         write_line(&mut lines, HOST.as_str(), host.as_bytes())?;
@@ -91,11 +96,20 @@ fn response_head(
 /// The request target in the form that fits the method (RFC 9112 section 3.2).
 pub(super) fn target(method: &Method, uri: &Uri) -> Result<String, InvalidStartLine> {
     let path = uri.path_and_query().map(http::uri::PathAndQuery::as_str);
-    match (uri.scheme(), uri.authority(), path) {
-        (None, Some(authority), None) if method == Method::CONNECT => Ok(authority.to_string()),
+    if uri.host().is_some_and(str::is_empty) {
+        return Err(InvalidStartLine::Target);
+    }
+    match (uri.scheme_str(), uri.authority(), path) {
+        (None, Some(authority), None) if method == Method::CONNECT => {
+            let authority = authority.as_str();
+            (!authority.contains('@')).then(|| authority.into()).ok_or(InvalidStartLine::Target)
+        }
         _ if method == Method::CONNECT => Err(InvalidStartLine::Target),
         (_, _, Some("*")) if method == Method::OPTIONS => Ok("*".into()),
         (_, _, Some("*")) => Err(InvalidStartLine::Target),
+        (Some(scheme @ ("http" | "https")), Some(_), path) => {
+            Ok([scheme, "://", host(uri).unwrap_or_default(), path.unwrap_or_default()].concat())
+        }
         (Some(_), Some(_), _) => Ok(uri.to_string()),
         (None, None, Some(path)) if path.starts_with('/') => Ok(path.into()),
         _ => Err(InvalidStartLine::Target),
@@ -130,11 +144,9 @@ fn write_fields(
         match host {
             Some(host) if name == HOST => {
                 // Another spelling of the same authority is left as it came.
-                let mut values = values.iter().map(|value| value.as_bytes());
-                let first = values.next().filter(|value| {
-                    values.next().is_none() && value.eq_ignore_ascii_case(host.as_bytes())
-                });
-                write_line(lines, name.as_str(), first.unwrap_or(host.as_bytes()))?;
+                let first = values.iter().map(|value| value.as_bytes()).next();
+                let own = first.filter(|value| value.eq_ignore_ascii_case(host.as_bytes()));
+                write_line(lines, name.as_str(), own.unwrap_or(host.as_bytes()))?;
                 continue;
             }
             _ => {}

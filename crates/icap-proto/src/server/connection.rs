@@ -254,6 +254,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`Misuse::NoBody`] when no answer with a body is being sent.
+    #[inline]
     pub fn send_data(&mut self, data: Bytes) -> Result<(), Error> {
         let Write::Body { .. } = self.state.write else { return Err(Misuse::NoBody.into()) };
         encode::chunk(&mut self.output, data);

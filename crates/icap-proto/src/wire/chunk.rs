@@ -126,6 +126,7 @@ impl ChunkDecoder {
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
     /// nothing but a size on their line.
+    #[inline]
     fn whole_chunks(&mut self, input: &mut BytesMut) -> Option<Bytes> {
         let mut at = 0usize;
         let mut gathered = 0usize;
@@ -346,6 +347,7 @@ impl ChunkDecoder {
 }
 
 /// A line of one to eight digits that are not all zero: its length and the size it says.
+#[inline]
 fn plain_line(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut size = 0usize;
     let mut rest = bytes;

@@ -22,6 +22,7 @@ const NOT_IN_TRAILERS: [&str; 8] = [
 ];
 
 /// One chunk. Empty data is no chunk: a size of 0 would end the body.
+#[inline]
 pub(crate) fn chunk(output: &mut Output, data: Bytes) {
     if data.is_empty() {
         return;
@@ -123,6 +124,7 @@ pub(crate) fn decimal(out: &mut BytesMut, mut number: u64) {
 }
 
 /// The size in lower-case hexadecimal without leading zeros, and CRLF.
+#[inline]
 fn chunk_line(out: &mut BytesMut, size: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     const LINE_END: usize = b"\r\n".len();

@@ -153,7 +153,7 @@ proptest! {
         let Ok(options) = ServiceOptions::respmod(&service) else { return Ok(()) };
         let options = options.istag(IsTag::new("t").unwrap());
         let options = options.clone().service_id(&id).unwrap_or(options);
-        let written = answered(options.to_response().unwrap());
+        let written = answered(options.to_response(icap_proto::Allow::default()).unwrap());
         // Every line is read again as the field that was meant.
         let (head, size) =
             ResponseHead::parse(&written, &Limits::default(), &Leniency::strict()).unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! How bytes are cut makes no difference, and a prefix of a good message asks for more.
 
-use icap_proto::{Leniency, Limits, client, server};
+use icap_proto::{Error, Leniency, Limits, PeerMisbehaved, client, server};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -39,7 +39,7 @@ fn same<C: Core>(
     go: impl Fn(&mut C) + Copy,
 ) -> Trace {
     let whole = run(fresh(), parts, go, &[]);
-    assert_eq!(run(fresh(), parts, go, places), whole, "cut at {places:?}");
+    alike(&run(fresh(), parts, go, places), &whole);
     let mut core = fresh();
     let mut trace = Trace::default();
     for (index, part) in parts.iter().enumerate() {
@@ -49,8 +49,19 @@ fn same<C: Core>(
         let every: Vec<usize> = (1..part.len()).collect();
         trace.feed_cut(&mut core, part, &every);
     }
-    assert_eq!(trace, whole, "byte by byte");
+    alike(&trace, &whole);
     whole
+}
+
+/// The same events. Bytes behind a preview that waits for its answer are a fault when they came with it; when they
+/// come later they stay in the socket, where nobody sees them.
+fn alike(cut: &Trace, whole: &Trace) {
+    let spoke = Some(Error::Peer(PeerMisbehaved::SpokeOutOfTurn));
+    if whole.error == spoke && cut.error.is_none() {
+        assert_eq!(cut.lines, whole.lines);
+    } else {
+        assert_eq!(cut, whole);
+    }
 }
 
 /// A prefix of the first part: what it says is the beginning of what the whole says, and never an end.

@@ -86,7 +86,7 @@ impl Exchange<'_> {
         asked: Allow,
         transport: &mut Transport<IO>,
     ) {
-        let sent = options.to_response_for(asked).map_err(Error::from);
+        let sent = options.to_response(asked).map_err(Error::from);
         if let Err(error) = sent.and_then(|head| self.put(head, transport)) {
             self.blame(&error, transport);
         }
