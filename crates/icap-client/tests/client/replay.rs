@@ -233,3 +233,39 @@ async fn pieces_come_back_as_they_were() {
     assert_eq!(piece.as_ptr(), body.as_ptr());
     server.await.unwrap();
 }
+
+/// Bytes that tell how many still hold them.
+struct Held(std::sync::Arc<[u8; 5]>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+/// What is kept is let go as soon as an answer does not need it, however long that goes on.
+#[tokio::test]
+async fn a_200_frees_what_was_kept() {
+    for (status, held) in [("200 OK", false), ("206 Partial Content", true)] {
+        let (client, server) = serve(move |peer| async move {
+            let mut peer = peer.accept().await;
+            peer.head().await;
+            peer.expect("5\r\nhello\r\n0\r\n\r\n").await;
+            peer.write(
+                HELLO[..HELLO.len() - 5].replace("200 OK\r\nISTag", &format!("{status}\r\nISTag")),
+            )
+            .await;
+            peer.closed().await;
+        })
+        .await;
+        let client = client.no_preview().replay_limit(100).partial_content(true).build().unwrap();
+        let alive = std::sync::Arc::new(*b"hello");
+        let body = bytes::Bytes::from_owner(Held(std::sync::Arc::clone(&alive)));
+        let message = page(http_body_util::Full::new(body));
+        let adapted = modified(client.respmod(message).await.unwrap());
+        assert_eq!(std::sync::Arc::strong_count(&alive) > 1, held, "{status}");
+        drop(adapted);
+        assert_eq!(std::sync::Arc::strong_count(&alive), 1);
+        server.await.unwrap();
+    }
+}
