@@ -10,38 +10,56 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use icap_proto::client::Event;
 use icap_proto::{
-    BodyLength, Headers, HttpHead, HttpTypeError, InvalidStartLine, ResponseHead, TrailerField,
-    Truncated,
+    BodyLength, Headers, HttpHead, HttpTypeError, InvalidStartLine, ResponseHead, StatusCode,
+    TrailerField, Truncated,
 };
 
 use crate::error::{BoxError, Error};
 use crate::exchange::Exchange;
+use crate::suffix::Suffix;
 
 /// A message from the service: its HTTP head, and a body that streams.
 ///
 /// Polling the body moves the rest of the upload and the download together, so it must be read for the exchange
 /// to go on. Its end is reached only when the server has sent all of it: an answer that was cut, or that breaks the
-/// protocol, ends with an error. At the end the connection goes back to the pool; dropped earlier, it is closed.
+/// protocol, ends with an error. At the end the connection goes back to the pool; dropped earlier, it is closed. So
+/// it is when the answer ends before the upload: nobody waits for what the server did not.
 ///
-/// How long the body is comes from ICAP's own framing. A `Content-Length` in the head is the server's claim;
-/// [`into_response`](Self::into_response) and [`into_request`](Self::into_request) leave it out, who sends
-/// [`head`](Self::head) as it is has to [`reframe`](HttpHead::reframe) it.
+/// Behind the part that a 206 sends, the body goes on with the original from where the service says
+/// (draft-icap-ext-partial-content section 5.2). Its trailers are those of the answer; those of the original spoke of
+/// another body.
+///
+/// How long the body is comes from ICAP's own framing. A `Content-Length` in the head is the server's claim: a body
+/// of another length ends with [`Error::Length`], and no byte beyond the claim is given out. That is so too where a
+/// `Content-Length` cannot be read, and not where it does not count: beside a `Transfer-Encoding`, in answers to HEAD,
+/// and without a body. [`into_response`](Self::into_response) and [`into_request`](Self::into_request) leave the
+/// field out, who sends [`head`](Self::head) as it is has to [`reframe`](HttpHead::reframe) it.
 #[derive(Debug)]
 #[must_use = "the exchange ends when this is dropped"]
 pub struct Adapted<B> {
     response: Box<ResponseHead>,
     head: HttpHead,
     state: State<B>,
+    /// The length in the head counts.
+    has_length: bool,
+    /// Bytes that may be given out by that length.
+    allowance: u64,
+    /// Bytes given out.
+    given: u64,
     /// Data that was found while looking for the end.
     ahead: Option<Bytes>,
     trailers: Option<HeaderMap>,
+    icap_trailer: Option<Headers>,
 }
 
 #[derive(Debug)]
 enum State<B> {
     Open(Box<Exchange<B>>),
+    /// The answer is over, and the original goes on behind it.
+    Original(Box<Suffix<B>>),
     Ended,
-    Failed,
+    /// The error, until it was told.
+    Failed(Option<Box<Error>>),
 }
 
 impl<B> Adapted<B> {
@@ -55,6 +73,28 @@ impl<B> Adapted<B> {
     #[must_use]
     pub const fn head(&self) -> &HttpHead {
         &self.head
+    }
+
+    /// What the service said behind the body, in its ICAP trailer (draft-rousskov-icap-trailers): a verdict, say,
+    /// that it reached while the body passed. Never in the HTTP message.
+    ///
+    /// `None` until all of the answer was read, and when it had none: read the body to its end, also one that is
+    /// empty.
+    ///
+    /// ```no_run
+    /// # async fn run(mut page: icap_client::Adapted<String>) -> Result<(), icap_client::Error> {
+    /// use http_body_util::BodyExt;
+    ///
+    /// while let Some(frame) = page.frame().await {
+    ///     println!("{:?}", frame?);
+    /// }
+    /// let virus = page.icap_trailer().and_then(|fields| fields.get("X-Virus-ID"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn icap_trailer(&self) -> Option<&Headers> {
+        self.icap_trailer.as_ref()
     }
 
     /// The message as a request to send: without hop-by-hop fields, and with no length that its body may not have.
@@ -106,38 +146,66 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    /// The answer whose head was just read; `head` is the HTTP head in it.
-    pub(crate) const fn new(
+    /// The answer whose head was just read; `head` is the HTTP head in it, `asked_with` the method of the HTTP
+    /// request that led to it.
+    pub(crate) fn new(
         response: Box<ResponseHead>,
         head: HttpHead,
-        exchange: Box<Exchange<B>>,
+        asked_with: Option<&str>,
+        mut exchange: Box<Exchange<B>>,
     ) -> Self {
-        Self { response, head, state: State::Open(exchange), ahead: None, trailers: None }
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            exchange.forget_original();
+        }
+        let has_length = response.has_body()
+            && !head.has_transfer_encoding()
+            && (head.is_request() || head.may_have_body(asked_with));
+        let declared = head.content_length().ok().flatten().filter(|_| has_length);
+        Self {
+            response,
+            head,
+            state: State::Open(exchange),
+            has_length,
+            allowance: declared.unwrap_or(u64::MAX),
+            given: 0,
+            ahead: None,
+            trailers: None,
+            icap_trailer: None,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let exchange = match &mut self.state {
-            State::Open(exchange) => exchange,
-            State::Ended => {
-                return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t))));
-            }
-            // Whoever asks again after an error must not be told that this was the end.
-            State::Failed => return Poll::Ready(Some(Err(Error::Closed(Truncated::InBody)))),
-        };
-        let data = match self.ahead.take() {
-            Some(data) => data,
-            None => match ready!(exchange.poll_event(cx))? {
-                Event::Data(data) => data,
-                Event::End { trailers, .. } => {
-                    self.end(&trailers, cx);
-                    return self.poll(cx);
+        loop {
+            if let Some(data) = self.ahead.take() {
+                self.given = self.given.saturating_add(data.len() as u64);
+                if self.given > self.allowance {
+                    self.state = self.ended();
+                    continue;
                 }
-                // A head comes once, and it came.
-                _ => return Poll::Ready(Some(Err(Error::Closed(Truncated::InBody)))),
-            },
-        };
-        self.look_ahead(cx);
-        Poll::Ready(Some(Ok(Frame::data(data))))
+                self.look_ahead(cx);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            match &mut self.state {
+                State::Open(exchange) => match ready!(exchange.poll_event(cx))? {
+                    Event::Data(data) => self.ahead = Some(data),
+                    end => self.end(end, cx),
+                },
+                State::Original(rest) => {
+                    self.ahead = ready!(rest.poll_data(cx))?;
+                    if self.ahead.is_none() {
+                        self.state = self.ended();
+                    }
+                }
+                State::Ended => {
+                    return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t))));
+                }
+                State::Failed(error) => {
+                    // Whoever asks again after an error must not be told that this was the end.
+                    let again = || Error::Closed(Truncated::InBody);
+                    return Poll::Ready(Some(Err(error.take().map_or_else(again, |error| *error))));
+                }
+            }
+        }
     }
 
     /// Ends the exchange as soon as its end is there: many readers stop at the last byte and never ask for more.
@@ -146,18 +214,37 @@ where
         // The connection gives an error again when it is asked again.
         match exchange.ready_event() {
             Ok(Some(Event::Data(data))) => self.ahead = Some(data),
-            Ok(Some(Event::End { trailers, .. })) => self.end(&trailers, cx),
+            Ok(Some(end)) => self.end(end, cx),
             _ => {}
         }
     }
 
-    fn end(&mut self, trailers: &Headers, cx: &mut Context<'_>) {
+    /// The answer is over: the connection is free, and the original may go on.
+    fn end(&mut self, event: Event, cx: &mut Context<'_>) {
+        let State::Open(mut exchange) = std::mem::replace(&mut self.state, State::Failed(None))
+        else {
+            return;
+        };
+        // A head comes once, and it came; behind it are only data and the end.
+        let Event::End { trailers, icap_trailer, use_original_body, .. } = event else { return };
         // Only limits far above the default let something pass that a map cannot hold.
         self.trailers =
             (!trailers.is_empty()).then(|| trailers.to_header_map().unwrap_or_default());
-        if let State::Open(mut exchange) = std::mem::replace(&mut self.state, State::Ended) {
-            exchange.settle(cx);
-            exchange.release();
+        self.icap_trailer = (!icap_trailer.is_empty()).then_some(icap_trailer);
+        exchange.settle(cx);
+        let source = exchange.release();
+        self.state = match use_original_body.map(|offset| Suffix::new(source, offset)) {
+            None => self.ended(),
+            Some(Ok(rest)) => State::Original(Box::new(rest)),
+            Some(Err(error)) => State::Failed(Some(Box::new(error))),
+        };
+    }
+
+    /// The end of a body as long as its head says.
+    fn ended(&self) -> State<B> {
+        match self.head.length_mismatch(self.given).filter(|_| self.has_length) {
+            None => State::Ended,
+            Some(mismatch) => State::Failed(Some(Box::new(Error::Length(mismatch)))),
         }
     }
 }
@@ -176,7 +263,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(self.poll(cx));
         if matches!(frame, Some(Err(_))) {
-            self.state = State::Failed;
+            self.state = State::Failed(None);
         }
         Poll::Ready(frame)
     }

@@ -11,6 +11,7 @@ use crate::connect::{Connect, Dialer, DynConnect};
 use crate::error::InvalidTls;
 use crate::error::{Error, Invalid};
 use crate::message::{CREDENTIALS, Fields};
+use crate::offer;
 use crate::pool::{Keep, Pool};
 use crate::tcp::TcpConnector;
 use crate::timeouts::Timeouts;
@@ -25,6 +26,9 @@ pub struct ClientBuilder {
     user_agent: String,
     preview: Option<u64>,
     replay_limit: u64,
+    partial_content: Option<bool>,
+    icap_trailers: bool,
+    http_trailers: bool,
     timeouts: Timeouts,
     limits: Limits,
     leniency: Leniency,
@@ -45,6 +49,9 @@ impl ClientBuilder {
             user_agent: concat!("icap-client/", env!("CARGO_PKG_VERSION")).into(),
             preview: Some(1024),
             replay_limit: 0,
+            partial_content: None,
+            icap_trailers: true,
+            http_trailers: false,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             leniency: Leniency::default(),
@@ -73,15 +80,54 @@ impl ClientBuilder {
     }
 
     /// Keeps bodies of up to so many bytes until the server has answered, so that they can be sent once more:
-    /// such a body is offered with `Allow: 204` (RFC 3507 section 4.6), comes back from a failed call, and is
-    /// sent again when a kept connection turns out to be dead. What is kept are references to the pieces that the
-    /// body gave, not copies.
+    /// such a body is offered with `Allow: 204` (RFC 3507 section 4.6) and, where the service takes part in it,
+    /// with [`Allow: 206`](Self::partial_content), comes back from a failed call, and is sent again when a kept
+    /// connection turns out to be dead. What is kept are references to the pieces that the body gave, not copies;
+    /// small pieces of large buffers keep these.
     ///
     /// 0 by default: bodies that fit into the preview are kept, of others the part in the preview until the
     /// server asks for the rest. `Allow: 204` needs a body that knows its
     /// [exact size](http_body::Body::size_hint).
     pub const fn replay_limit(mut self, bytes: u64) -> Self {
         self.replay_limit = bytes;
+        self
+    }
+
+    /// Whether the service knows 206 Partial Content (draft-icap-ext-partial-content): it then may send the
+    /// beginning of the adapted body and have the rest taken from the original. [`Adapted`](crate::Adapted) is
+    /// one body all the same.
+    ///
+    /// Only a service that is known to offer it may be told that we take it, so by default no message says
+    /// `Allow: 206`. `true` says that this one does; `false` asks for it in OPTIONS no more either. In the preview
+    /// a 206 costs nothing, behind it the body has to fit into the [replay limit](Self::replay_limit).
+    ///
+    /// ```
+    /// let client = icap_client::Client::builder("icap://av.local/trickle")
+    ///     .replay_limit(1024 * 1024)
+    ///     .partial_content(true)
+    ///     .build()?;
+    /// # Ok::<(), icap_client::Error>(())
+    /// ```
+    pub const fn partial_content(mut self, offered: bool) -> Self {
+        self.partial_content = Some(offered);
+        self
+    }
+
+    /// Whether requests say `Allow: trailers` (draft-rousskov-icap-trailers): the service may then add fields
+    /// behind the body, such as a verdict that it did not have before, for
+    /// [`Adapted::icap_trailer`](crate::Adapted::icap_trailer). On by default.
+    pub const fn icap_trailers(mut self, taken: bool) -> Self {
+        self.icap_trailers = taken;
+        self
+    }
+
+    /// Whether HTTP trailers of the caller's body are sent with its last chunk (erratum e2).
+    ///
+    /// Off by default: c-icap takes a last chunk with trailers for a broken one and fails the whole message, while
+    /// HTTP lets anybody drop them on the way (RFC 9110 section 6.5). An [`Original`](crate::Original) has its
+    /// trailers in either case; an adapted message has those that the service sends.
+    pub const fn http_trailers(mut self, sent: bool) -> Self {
+        self.http_trailers = sent;
         self
     }
 
@@ -184,16 +230,19 @@ impl ClientBuilder {
                 .apply(request, false)
                 .map_err(|error| Error::Invalid(Invalid::Header(error)))
         };
-        let templates = Templates {
-            reqmod: template(Method::Reqmod)?,
-            respmod: template(Method::Respmod)?,
-            options: template(Method::Options)?,
-            has_credentials: self.fields.has(CREDENTIALS),
-        };
         let settings = Settings {
             preview: self.preview,
             replay_limit: self.replay_limit,
+            partial_content: self.partial_content,
+            icap_trailers: self.icap_trailers,
+            http_trailers: self.http_trailers,
             timeouts: self.timeouts,
+        };
+        let templates = Templates {
+            reqmod: template(Method::Reqmod)?,
+            respmod: template(Method::Respmod)?,
+            options: offer::ask(&settings, template(Method::Options)?),
+            has_credentials: self.fields.has(CREDENTIALS),
         };
         let dialer = Dialer {
             uri,

@@ -13,10 +13,11 @@ use icap_proto::{
 use tokio::time::Instant;
 
 use crate::adapted::Adapted;
-use crate::client::{Settings, Shared};
+use crate::client::Shared;
 use crate::error::{BoxError, Error, Failure, Invalid};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Sending};
 use crate::message::Parts;
+use crate::offer::offer;
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
 use crate::pool::{Link, Permit};
@@ -37,9 +38,11 @@ where
     B::Error: Into<BoxError>,
 {
     let Parts { head, body, fields, kept_by_caller, .. } = parts;
-    let request = if kept_by_caller { request.allow_no_content() } else { request };
     let request = fields
-        .apply(offer(&shared.settings, request, &body), shared.templates.has_credentials)
+        .apply(
+            offer(&shared.settings, None, request, &body, kept_by_caller),
+            shared.templates.has_credentials,
+        )
         .map_err(Invalid::Header)
         .and_then(|request| request.build().map_err(Invalid::Parts));
     let source = Source::new(body);
@@ -85,22 +88,6 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
     let cap = options.connections().map(|cap| usize::try_from(cap).unwrap_or(usize::MAX));
     shared.pool.set_cap(cap);
     Ok(options)
-}
-
-/// Announces the body: how much of it goes as preview, and whether a 204 can be followed behind the preview.
-fn offer<B: Body>(settings: &Settings, request: RequestBuilder, body: &B) -> RequestBuilder {
-    if body.is_end_stream() {
-        return request.allow_no_content();
-    }
-    let mut request = request.body(true);
-    let size = body.size_hint().exact();
-    if let Some(preview) = settings.preview {
-        request = request.preview(size.map_or(preview, |size| size.min(preview)));
-    }
-    if size.is_some_and(|size| size <= settings.replay_bytes()) {
-        request = request.allow_no_content();
-    }
-    request
 }
 
 /// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more on
@@ -161,8 +148,11 @@ fn start<B>(
     deadline: Option<Instant>,
 ) -> Box<Exchange<B>> {
     let inactivity = Inactivity::new(&shared.settings.timeouts, deadline);
-    let replay_limit = shared.settings.replay_bytes();
-    Exchange::new(link, Arc::clone(&shared.pool), source, replay_limit, inactivity)
+    let sending = Sending {
+        replay_limit: shared.settings.replay_bytes(),
+        trailers: shared.settings.http_trailers,
+    };
+    Exchange::new(link, Arc::clone(&shared.pool), source, sending, inactivity)
 }
 
 /// Sorts the answer.
@@ -179,14 +169,15 @@ where
 {
     let status = response.status();
     tracing::debug!(uri = %shared.dialer.uri, %status, "answered");
-    // Whether a 201 is taken has been decided by the leniency of the connection.
-    if matches!(status, StatusCode::OK | StatusCode::CREATED) {
+    // Whether a 201 is taken has been decided by the leniency of the connection, whether a 206 by the request.
+    if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::PARTIAL_CONTENT) {
         let Some(adapted) = response.http_response().or_else(|| response.http_request()).cloned()
         else {
             return Err(failure(Error::MissingHead, head, exchange.into_source()));
         };
         let answers = *request.method() == Method::Reqmod && !adapted.is_request();
-        let mut adapted = Adapted::new(response, adapted, exchange);
+        let asked_with = request.http_request().and_then(HttpHead::method);
+        let mut adapted = Adapted::new(response, adapted, asked_with, exchange);
         with_context(|cx| adapted.look_ahead(cx)).await;
         return Ok(if answers { Outcome::Answered(adapted) } else { Outcome::Modified(adapted) });
     }

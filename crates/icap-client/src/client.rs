@@ -37,6 +37,12 @@ pub(crate) struct Shared {
 pub(crate) struct Settings {
     pub(crate) preview: Option<u64>,
     pub(crate) replay_limit: u64,
+    /// Whether the service knows 206, where the caller said so.
+    pub(crate) partial_content: Option<bool>,
+    /// ICAP trailers are taken.
+    pub(crate) icap_trailers: bool,
+    /// HTTP trailers are sent.
+    pub(crate) http_trailers: bool,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -81,6 +87,11 @@ impl Client {
         pool: Pool,
     ) -> Self {
         Self { shared: Arc::new(Shared { dialer, settings, templates, pool: Arc::new(pool) }) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.shared.pool
     }
 
     /// The service.

@@ -3,9 +3,12 @@
 use std::convert::Infallible;
 use std::io;
 
-use icap_proto::{InvalidHeader, Misuse, ParseError, ResponseHead, StatusCode, Truncated};
+use icap_proto::{
+    InvalidHeader, LengthMismatch, Misuse, ParseError, ResponseHead, StatusCode, Truncated,
+};
 
 use crate::original::Replay;
+use crate::outcome::Outcome;
 use crate::timeouts::Stage;
 
 /// An error of any type, as bodies give them.
@@ -45,6 +48,21 @@ pub enum Error {
     /// The server sent a body without the HTTP head that belongs in front of it.
     #[error("invalid answer: a body without an HTTP head")]
     MissingHead,
+    /// The service sent another length than it announced: the [`Content-Length`](icap_proto::HttpHead) of the
+    /// adapted head against the bytes that came, for a 206 those of the original behind them included. Passed on,
+    /// such a message would cut the next one short or be cut itself.
+    #[error("invalid answer: {0}")]
+    Length(LengthMismatch),
+    /// A 206 goes on at a byte that the original does not have
+    /// (draft-icap-ext-partial-content section 5.2).
+    #[error("invalid answer: use-original-body={offset} of a body of {length} bytes")]
+    #[non_exhaustive]
+    BeyondOriginal {
+        /// Where the original was to go on.
+        offset: u64,
+        /// The bytes that it has.
+        length: u64,
+    },
     /// A time limit of [`Timeouts`](crate::Timeouts) was reached, and where.
     #[error("timeout {0}")]
     Timeout(Stage),
@@ -76,6 +94,7 @@ impl Error {
             ),
             Self::ClientClosed => false,
             Self::Invalid(_) | Self::Protocol(_) | Self::MissingHead | Self::Source(_) => false,
+            Self::Length(_) | Self::BeyondOriginal { .. } => false,
         }
     }
 
@@ -166,7 +185,7 @@ impl From<Infallible> for Invalid {
 ///
 /// The message is there as long as nothing of it was let go: always when connecting failed, in a preview, and
 /// beyond that as far as [`replay_limit`](crate::ClientBuilder::replay_limit) reaches. Letting it pass or not is
-/// the caller's decision.
+/// the caller's decision, see [`bypass`](Self::bypass).
 pub struct Failure<B> {
     error: Error,
     /// In a box because results are moved around and failures are rare.
@@ -188,6 +207,48 @@ impl<B> Failure<B> {
     #[must_use]
     pub fn original(&self) -> Option<&Replay<B>> {
         self.original.as_deref()
+    }
+
+    /// Whether it makes sense to make the call again: the error [may pass](Error::is_retryable), and the message is
+    /// still there.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.original.is_some() && self.error.is_retryable()
+    }
+
+    /// Lets the message pass as if the service had no objection: fail-open, in one line. A call without this line
+    /// fails closed.
+    ///
+    /// ```no_run
+    /// # async fn run(client: icap_client::Client, message: icap_client::Reqmod<String>) {
+    /// use icap_client::{Failure, Outcome};
+    ///
+    /// match client.reqmod(message).await.or_else(Failure::bypass) {
+    ///     Ok(Outcome::Bypassed(original)) => println!("sent on unseen: {:?}", original.head()),
+    ///     Ok(outcome) => println!("{outcome:?}"),
+    ///     Err(failure) => println!("{failure}, and a part of the message is gone"),
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// Some failures and not others, here those of which a second try may be free:
+    ///
+    /// ```
+    /// use icap_client::{Failure, Outcome};
+    ///
+    /// fn open<B>(failure: Failure<B>) -> Result<Outcome<B>, Failure<B>> {
+    ///     if failure.is_retryable() { failure.bypass() } else { Err(failure) }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The failure itself, when the message is not whole.
+    pub fn bypass(self) -> Result<Outcome<B>, Self> {
+        match self.original {
+            Some(original) => Ok(Outcome::Bypassed(*original)),
+            None => Err(self),
+        }
     }
 
     /// The error and the message.

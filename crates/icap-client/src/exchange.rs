@@ -21,6 +21,15 @@ use crate::timeouts::{Inactivity, Stage};
 /// The body is asked for more only while less than this waits to be written.
 const HIGH_WATER: usize = 64 * 1024;
 
+/// How a body is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sending {
+    /// Bytes of it that may be kept once the preview is over.
+    pub(crate) replay_limit: u64,
+    /// Its HTTP trailers go with its last chunk.
+    pub(crate) trailers: bool,
+}
+
 /// One request and its answer on one connection.
 ///
 /// Nothing runs by itself: [`poll_event`](Self::poll_event) takes data from the body, writes, reads, and gives the
@@ -29,8 +38,7 @@ pub(crate) struct Exchange<B> {
     link: Link,
     pool: Arc<Pool>,
     source: Source<B>,
-    /// Bytes of the body that may be kept once the preview is over.
-    replay_limit: u64,
+    sending: Sending,
     inactivity: Inactivity,
     /// A byte of the answer has come.
     heard: bool,
@@ -53,7 +61,7 @@ where
     ) -> Result<Box<ResponseHead>, Error> {
         self.link.connection.start(request).map_err(Error::Protocol)?;
         if request.preview().is_none() {
-            self.source.set_limit(self.replay_limit);
+            self.source.set_limit(self.sending.replay_limit);
         }
         loop {
             // The head is the first event.
@@ -72,7 +80,7 @@ where
             let wrote = self.upload(cx)?;
             match self.ready_event()? {
                 Some(Event::Continue) => {
-                    self.source.set_limit(self.replay_limit);
+                    self.source.set_limit(self.sending.replay_limit);
                     self.inactivity.restart();
                     continue;
                 }
@@ -110,7 +118,7 @@ where
 
     /// Queues data of the body while the request has room for it.
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let Self { link: Link { connection, .. }, source, .. } = self;
+        let Self { link: Link { connection, .. }, source, sending, .. } = self;
         while connection.output().remaining() < HIGH_WATER {
             match connection.send_state() {
                 // Nobody looks at more of the preview than the server took to answer.
@@ -131,7 +139,10 @@ where
             match source.poll_data(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(None) => {
-                    let trailers = trailers(source).map_err(Error::Invalid)?;
+                    let trailers = source.trailers().filter(|_| sending.trailers);
+                    let trailers = trailers.map_or_else(|| Ok(Headers::new()), Headers::try_from);
+                    let trailers =
+                        trailers.map_err(|error| Error::Invalid(Invalid::Header(error)))?;
                     return connection.finish(&trailers).map_err(Error::Protocol);
                 }
                 Poll::Ready(Some(Err(error))) => return Err(Error::Source(error.into())),
@@ -245,14 +256,14 @@ impl<B> Exchange<B> {
         link: Link,
         pool: Arc<Pool>,
         source: Source<B>,
-        replay_limit: u64,
+        sending: Sending,
         inactivity: Inactivity,
     ) -> Box<Self> {
         Box::new(Self {
             link,
             pool,
             source,
-            replay_limit,
+            sending,
             inactivity,
             heard: false,
             answered: false,
@@ -270,6 +281,11 @@ impl<B> Exchange<B> {
             reusable => tracing::debug!(?reusable, sent, "closed the connection"),
         }
         source
+    }
+
+    /// Lets go of what was kept of the body: its answer does not need it.
+    pub(crate) fn forget_original(&mut self) {
+        self.source.stop_keeping();
     }
 
     /// Closes the connection and gives the body out.
@@ -295,13 +311,7 @@ impl<B> std::fmt::Debug for Exchange<B> {
     }
 }
 
-/// The trailers of a body that has ended, as ICAP carries them (erratum e2).
-fn trailers<B>(source: &Source<B>) -> Result<Headers, Invalid> {
-    match source.trailers() {
-        None => Ok(Headers::new()),
-        Some(trailers) => Headers::try_from(trailers).map_err(Invalid::Header),
-    }
-}
-
+#[cfg(test)]
+mod cancel;
 #[cfg(test)]
 mod tests;

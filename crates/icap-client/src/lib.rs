@@ -46,11 +46,13 @@ mod connect;
 mod error;
 mod exchange;
 mod message;
+mod offer;
 mod original;
 mod outcome;
 mod pool;
 mod slots;
 mod source;
+mod suffix;
 mod tcp;
 mod timeouts;
 #[cfg(feature = "tls")]

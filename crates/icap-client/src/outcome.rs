@@ -3,7 +3,7 @@
 use icap_proto::ResponseHead;
 
 use crate::adapted::Adapted;
-use crate::original::Original;
+use crate::original::{Original, Replay};
 
 /// The answer of a service (RFC 3507 sections 3.1 and 3.2).
 #[derive(Debug)]
@@ -18,4 +18,7 @@ pub enum Outcome<B> {
     Modified(Adapted<B>),
     /// Answer the user with this response; the request goes nowhere. REQMOD only.
     Answered(Adapted<B>),
+    /// Send the message on as it was, although the call failed: only ever made by
+    /// [`Failure::bypass`](crate::Failure::bypass).
+    Bypassed(Replay<B>),
 }

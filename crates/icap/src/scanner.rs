@@ -160,8 +160,13 @@ impl Scanner {
         match outcome {
             Ok(Outcome::NoContent(response)) => Ok(verdict(&response, true)),
             Ok(Outcome::Modified(mut adapted) | Outcome::Answered(mut adapted)) => {
-                let came = Digest::of(&mut adapted).await?;
-                Ok(verdict(adapted.response(), sent.is_whole() && *sent == came))
+                let same = match Digest::of(&mut adapted).await {
+                    Ok(came) => sent.is_whole() && *sent == came,
+                    // A page whose head lies about its length still is an answer.
+                    Err(Error::Length(_)) => false,
+                    Err(error) => return Err(error),
+                };
+                Ok(verdict(adapted.response(), same))
             }
             // The message is kept here; another outcome would be one that is not known yet.
             Ok(_) => {
@@ -177,7 +182,9 @@ impl Scanner {
 fn problem(error: &Error) -> Problem {
     let kind = match error {
         _ if error.is_timeout() => ProblemKind::Timeout,
-        Error::Protocol(_) => ProblemKind::Protocol,
+        Error::Protocol(_) | Error::MissingHead | Error::BeyondOriginal { .. } => {
+            ProblemKind::Protocol
+        }
         _ => ProblemKind::Connection,
     };
     Problem::new(kind, error.to_string())

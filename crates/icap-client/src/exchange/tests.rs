@@ -21,8 +21,9 @@ fn exchange<B>(io: impl Transport + 'static, body: B) -> Box<Exchange<B>> {
     let keep = Keep { idle: 1, idle_age: Duration::MAX, lifetime: Duration::MAX, connections: 1 };
     let pool = Arc::new(Pool::new(keep));
     let link = Link::new(connection, Box::new(io), pool.try_enter().unwrap());
+    let sending = Sending { replay_limit: 0, trailers: false };
     let inactivity = Inactivity::new(&Timeouts::default(), None);
-    Exchange::new(link, pool, Source::new(body), 0, inactivity)
+    Exchange::new(link, pool, Source::new(body), sending, inactivity)
 }
 
 fn large() -> Full<Bytes> {
@@ -52,7 +53,7 @@ async fn echo(mut io: DuplexStream) {
 async fn ask(mut exchange: Box<Exchange<Full<Bytes>>>) -> Bytes {
     let response = exchange.answer(&request()).await.unwrap();
     let head = response.http_response().unwrap().clone();
-    Adapted::new(response, head, exchange).collect().await.unwrap().to_bytes()
+    Adapted::new(response, head, None, exchange).collect().await.unwrap().to_bytes()
 }
 
 /// A transport that takes and gives a few bytes at a time.

@@ -171,7 +171,7 @@ async fn an_early_204_behind_the_preview() {
     let (client, server) = serve(|peer| async move {
         let mut peer = peer.accept().await;
         let (icap, _) = peer.head().await;
-        assert!(icap.contains("\r\nAllow: 204\r\n"), "{icap}");
+        assert!(icap.contains("\r\nAllow: 204, trailers\r\n"), "{icap}");
         peer.expect("2\r\nhe\r\n").await;
         peer.write(NO_CONTENT).await;
         peer.drain().await

@@ -1,7 +1,7 @@
 //! Calls and answers that fail, and what comes back.
 
 use http_body_util::BodyExt;
-use icap_client::{Client, Error};
+use icap_client::{Client, Error, Outcome};
 use icap_proto::{HttpHead, Truncated};
 
 use crate::body::Frames;
@@ -259,4 +259,36 @@ fn everything_is_send_and_sync() {
     let _: fn(icap_client::Adapted<String>) -> _ = check::<icap_client::Adapted<String>>;
     let _: fn(icap_client::Original<String>) -> _ = check::<icap_client::Original<String>>;
     let _: fn(icap_client::Failure<String>) -> _ = check::<icap_client::Failure<String>>;
+}
+
+/// Fail-open is one line of the caller's, and possible as long as the message is whole.
+#[tokio::test]
+async fn a_failure_is_passed_by_when_the_caller_says_so() {
+    for (limit, whole) in [(5, true), (0, false)] {
+        let (client, server) = serve(|peer| async move {
+            let mut peer = peer.accept().await;
+            peer.head().await;
+            peer.until("0\r\n\r\n").await;
+            peer.write(CONTINUE).await;
+            peer.until("0\r\n\r\n").await;
+        })
+        .await;
+        let client = client.preview(4).replay_limit(limit).build().unwrap();
+        let failure = client.respmod(page(text("hello"))).await.unwrap_err();
+        assert!(failure.error().is_retryable() && !failure.error().is_timeout());
+        assert_eq!(failure.is_retryable(), whole, "what is gone cannot be sent again");
+        match failure.bypass() {
+            Ok(Outcome::Bypassed(original)) => {
+                assert!(whole);
+                assert_eq!(original.head().status(), Some(200));
+                assert_eq!(read(original).await, "hello");
+            }
+            Ok(outcome) => panic!("{outcome:?}"),
+            Err(failure) => {
+                assert!(!whole);
+                assert!(matches!(failure.error(), Error::Closed(Truncated::BeforeHead)));
+            }
+        }
+        server.await.unwrap();
+    }
 }

@@ -11,9 +11,12 @@ mod peer;
 mod answers;
 mod connect;
 mod duplex;
+mod early;
 mod failures;
 mod http_messages;
+mod lengths;
 mod options;
+mod partial;
 mod poison;
 mod pool;
 mod preview;
@@ -21,4 +24,5 @@ mod replay;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
+mod trailers;
 mod waiting;

@@ -31,7 +31,7 @@ async fn allow_204_is_sent_when_the_body_is_kept() {
         .await;
         let client = client.preview(4).replay_limit(limit).build().unwrap();
         passes(client.reqmod(post(body)).await.unwrap());
-        assert_eq!(server.await.unwrap().contains("\r\nAllow: 204\r\n"), allowed);
+        assert_eq!(server.await.unwrap().contains("\r\nAllow: 204, trailers\r\n"), allowed);
     }
 }
 
@@ -43,7 +43,7 @@ async fn a_message_kept_by_the_caller_takes_a_204() {
             let mut peer = peer.accept().await;
             for _ in 0..2 {
                 let (icap, _) = peer.head().await;
-                assert!(icap.contains("\r\nAllow: 204\r\n"), "{icap}");
+                assert!(icap.contains("\r\nAllow: 204, trailers\r\n"), "{icap}");
                 if preview.is_some() {
                     peer.expect("4\r\nhell\r\n0\r\n\r\n").await;
                     peer.write(CONTINUE).await;
@@ -106,7 +106,7 @@ async fn a_late_204_replays_the_body() {
             Some(bytes) => client.preview(bytes),
             None => client.no_preview(),
         };
-        let client = client.replay_limit(10).build().unwrap();
+        let client = client.replay_limit(10).http_trailers(true).build().unwrap();
         for _ in 0..2 {
             let body = Frames::new(&["hello", "world"]).sized().trailer("x-sum", "1");
             let original = unmodified(client.respmod(page(body)).await.unwrap());
@@ -232,4 +232,40 @@ async fn pieces_come_back_as_they_were() {
     let piece = original.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(piece.as_ptr(), body.as_ptr());
     server.await.unwrap();
+}
+
+/// Bytes that tell how many still hold them.
+struct Held(std::sync::Arc<[u8; 5]>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+/// What is kept is let go as soon as an answer does not need it, however long that goes on.
+#[tokio::test]
+async fn a_200_frees_what_was_kept() {
+    for (status, held) in [("200 OK", false), ("206 Partial Content", true)] {
+        let (client, server) = serve(move |peer| async move {
+            let mut peer = peer.accept().await;
+            peer.head().await;
+            peer.expect("5\r\nhello\r\n0\r\n\r\n").await;
+            peer.write(
+                HELLO[..HELLO.len() - 5].replace("200 OK\r\nISTag", &format!("{status}\r\nISTag")),
+            )
+            .await;
+            peer.closed().await;
+        })
+        .await;
+        let client = client.no_preview().replay_limit(100).partial_content(true).build().unwrap();
+        let alive = std::sync::Arc::new(*b"hello");
+        let body = bytes::Bytes::from_owner(Held(std::sync::Arc::clone(&alive)));
+        let message = page(http_body_util::Full::new(body));
+        let adapted = modified(client.respmod(message).await.unwrap());
+        assert_eq!(std::sync::Arc::strong_count(&alive) > 1, held, "{status}");
+        drop(adapted);
+        assert_eq!(std::sync::Arc::strong_count(&alive), 1);
+        server.await.unwrap();
+    }
 }

@@ -347,8 +347,11 @@ async fn the_limit_of_the_call_reaches_the_body() {
     let (client, server) = serve(|peer| async move {
         let mut peer = peer.accept().await;
         peer.head().await;
-        peer.write(&HELLO[..HELLO.len() - 15]).await;
-        peer.write("1\r\nx\r\n".repeat(5)).await;
+        peer.write(
+            "ICAP/1.0 200 OK\r\nISTag: \"t\"\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\n\
+             HTTP/1.1 200 OK\r\n\r\n",
+        )
+        .await;
         loop {
             sleep(Duration::from_secs(1)).await;
             if peer.try_write("1\r\nx\r\n").await.is_err() {
