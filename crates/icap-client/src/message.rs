@@ -202,6 +202,6 @@ impl Fields {
         if has_credentials || self.has(CREDENTIALS) {
             forwarded.remove(CREDENTIALS);
         }
-        request.fields(&self.valid)?.fields(&forwarded)
+        request.headers(&self.valid)?.headers(&forwarded)
     }
 }

@@ -66,7 +66,7 @@ pub enum TrailerField {
 #[non_exhaustive]
 pub struct HopByHop {
     /// `Proxy-Authenticate` and `Proxy-Authorization`, unfolded: they go into the head of the ICAP request, see
-    /// [`RequestBuilder::fields`](crate::RequestBuilder::fields).
+    /// [`RequestBuilder::headers`](crate::RequestBuilder::headers).
     pub proxy_authentication: Headers,
     /// All the others. They go nowhere, but `Upgrade` may interest who passes the message on.
     pub connection: Headers,
@@ -98,7 +98,7 @@ impl HttpHead {
     /// let removed = head.remove_hop_by_hop(TrailerField::Keep);
     /// assert_eq!(head.headers().as_bytes(), b"Host: a.example\r\n");
     /// let request = RequestHead::reqmod("icap://av.local/reqmod".parse()?)
-    ///     .fields(&removed.proxy_authentication)?
+    ///     .headers(&removed.proxy_authentication)?
     ///     .http_request(head)
     ///     .build()?;
     /// assert_eq!(request.headers().get("Proxy-Authorization"), Some(&b"Basic dTpw"[..]));

@@ -322,21 +322,22 @@ impl RequestBuilder {
     /// # Errors
     ///
     /// [`InvalidHeader`] for a name or value that cannot stand in a field line or that no strict reader takes
-    /// (`Host`, `ISTag`), and for fields that the encoder
-    /// writes itself (`Encapsulated`, `Preview`, `Allow`, `Connection`, `Trailer`, HTTP framing fields).
+    /// (`Host`, `ISTag`), and for fields that the encoder writes itself (`Encapsulated`, `Preview`, `Allow`,
+    /// `Connection`, `Trailer`, HTTP framing fields).
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidHeader> {
         known::add(&mut self.head.headers, name, value.as_ref())?;
         Ok(self)
     }
 
     /// Adds all these fields to the ICAP head, such as those that
-    /// [`HttpHead::remove_hop_by_hop`](crate::HttpHead::remove_hop_by_hop) took out of the HTTP head.
+    /// [`HttpHead::remove_hop_by_hop`](crate::HttpHead::remove_hop_by_hop) took out of the HTTP head; folded values
+    /// come out on one line.
     ///
     /// # Errors
     ///
     /// As [`header`](Self::header).
-    pub fn fields(mut self, fields: &Headers) -> Result<Self, InvalidHeader> {
-        for field in fields.iter() {
+    pub fn headers(mut self, headers: &Headers) -> Result<Self, InvalidHeader> {
+        for field in headers.iter() {
             self = self.header(field.name, unfold(field.value))?;
         }
         Ok(self)

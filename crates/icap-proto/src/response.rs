@@ -342,18 +342,17 @@ impl ResponseBuilder {
     /// # Errors
     ///
     /// [`InvalidHeader`] for a name or value that cannot stand in a field line or that no strict reader takes
-    /// (`Host`, `ISTag`), and for fields that the encoder
-    /// writes itself.
+    /// (`Host`, `ISTag`), and for fields that the encoder writes itself.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidHeader> {
         known::add(&mut self.head.headers, name, value.as_ref())?;
         Ok(self)
     }
 
-    /// Adds fields that have been checked already; folded values come out on one line.
+    /// Adds all these fields to the ICAP head; folded values come out on one line.
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader::Reserved`] as [`header`](Self::header).
+    /// As [`header`](Self::header).
     pub fn headers(mut self, headers: &Headers) -> Result<Self, InvalidHeader> {
         for field in headers.iter() {
             self = self.header(field.name, unfold(field.value))?;

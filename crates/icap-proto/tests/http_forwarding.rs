@@ -154,7 +154,7 @@ fn proxy_authentication_moves_to_the_icap_head() {
     let removed = head.remove_hop_by_hop(TrailerField::Keep);
     assert_eq!(lines(head.headers()), "Authorization: Bearer x\r\n");
     let icap = RequestHead::reqmod("icap://h/s".parse().unwrap())
-        .fields(&removed.proxy_authentication)
+        .headers(&removed.proxy_authentication)
         .unwrap()
         .http_request(head)
         .build()

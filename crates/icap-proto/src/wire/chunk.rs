@@ -60,6 +60,13 @@ enum State {
     Failed(ParseError),
 }
 
+/// What one step came to.
+enum Step {
+    Part(Part),
+    Again,
+    Starved,
+}
+
 /// What a decoder found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,16 +119,22 @@ impl ChunkDecoder {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Part>, ParseError> {
-        if matches!(self.state, State::Line)
-            && let Some(data) = self.whole_chunks(input)
-        {
-            return Ok(Some(Part::Data(data)));
+        loop {
+            if matches!(self.state, State::Line)
+                && let Some(data) = self.whole_chunks(input)
+            {
+                return Ok(Some(Part::Data(data)));
+            }
+            match self.step(input, limits, leniency) {
+                Ok(Step::Again) => {}
+                Ok(Step::Part(part)) => return Ok(Some(part)),
+                Ok(Step::Starved) => return Ok(None),
+                Err(error) => {
+                    self.state = State::Failed(error);
+                    return Err(error);
+                }
+            }
         }
-        let part = self.next_part(input, limits, leniency);
-        if let Err(error) = part {
-            self.state = State::Failed(error);
-        }
-        part
     }
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
@@ -162,71 +175,49 @@ impl ChunkDecoder {
 
     /// Everything else: what is cut, extensions, the end, and what is wrong.
     #[inline(never)]
-    fn next_part(
+    fn step(
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
         leniency: &Leniency,
-    ) -> Result<Option<Part>, ParseError> {
-        let mut at = 0usize;
-        // Small chunks are moved to the front of the input: `gathered` bytes of data so far.
-        let mut gathered = 0usize;
-        loop {
-            let rest = input.get(at..).unwrap_or_default();
-            match self.state {
-                State::Line => match self.line(rest, limits, leniency) {
-                    Ok(Some(used)) => at = at.saturating_add(used),
-                    Ok(None) => break,
-                    // What was gathered is good data: the error comes with the next call.
-                    Err(_) if gathered > 0 => break,
-                    Err(error) => return Err(self.locate(error, at)),
-                },
-                State::Data(left) => {
-                    let ready = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-                    if ready == 0 || (ready >= GATHER_BELOW && gathered > 0) {
-                        break;
-                    }
-                    let end = at.saturating_add(ready);
-                    self.state = match left.saturating_sub(ready as u64) {
-                        0 => State::DataEnd,
-                        left => State::Data(left),
-                    };
-                    if ready >= GATHER_BELOW {
-                        self.consume(end);
-                        input.advance(at);
-                        return Ok(Some(Part::Data(input.split_to(ready).freeze())));
-                    }
-                    input.copy_within(at..end, gathered);
-                    gathered = gathered.saturating_add(ready);
-                    at = end;
-                }
-                State::DataEnd => match rest {
-                    [b'\r', b'\n', ..] => {
-                        self.state = State::Line;
-                        at = at.saturating_add(2);
-                    }
-                    [] | [b'\r'] => break,
-                    _ if gathered > 0 => break,
-                    _ => return Err(self.locate(ParseError::new(Kind::ChunkEnd, 0), at)),
-                },
-                State::Trailer | State::Done if gathered > 0 => break,
-                State::Trailer => {
-                    self.consume(at);
-                    input.advance(at);
-                    return self.trailer(input, limits, leniency);
-                }
-                State::Done => break,
-                State::Failed(error) => return Err(error),
+    ) -> Result<Step, ParseError> {
+        match self.state {
+            State::Line => {
+                let read = self.line(input, limits, leniency);
+                let Some(used) = read.map_err(|error| error.shifted(self.consumed))? else {
+                    return Ok(Step::Starved);
+                };
+                self.take(input, used);
+                Ok(Step::Again)
             }
+            State::Data(left) => {
+                let ready = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                if ready == 0 {
+                    return Ok(Step::Starved);
+                }
+                self.state = match left.saturating_sub(ready as u64) {
+                    0 => State::DataEnd,
+                    left => State::Data(left),
+                };
+                self.consume(ready);
+                Ok(Step::Part(Part::Data(input.split_to(ready).freeze())))
+            }
+            State::DataEnd => match input[..] {
+                [b'\r', b'\n', ..] => {
+                    self.state = State::Line;
+                    self.take(input, 2);
+                    Ok(Step::Again)
+                }
+                [] | [b'\r'] => Ok(Step::Starved),
+                _ => Err(ParseError::new(Kind::ChunkEnd, 0).shifted(self.consumed)),
+            },
+            State::Trailer => {
+                let end = self.trailer(input, limits, leniency)?;
+                Ok(end.map_or(Step::Starved, Step::Part))
+            }
+            State::Done => Ok(Step::Starved),
+            State::Failed(error) => Err(error),
         }
-        self.consume(at);
-        if gathered == 0 {
-            input.advance(at);
-            return Ok(None);
-        }
-        let mut data = input.split_to(at);
-        data.truncate(gathered);
-        Ok(Some(Part::Data(data.freeze())))
     }
 
     /// Whether the end has been given out.
@@ -245,9 +236,10 @@ impl ChunkDecoder {
         self.consumed = self.consumed.saturating_add(bytes as u64);
     }
 
-    /// `error` counts from `at` in the input; the caller wants it from the start of the body.
-    fn locate(&self, error: ParseError, at: usize) -> ParseError {
-        error.shifted(self.consumed.saturating_add(at as u64))
+    /// Takes framing off the input.
+    fn take(&mut self, input: &mut BytesMut, bytes: usize) {
+        self.consume(bytes);
+        input.advance(bytes);
     }
 
     /// Reads a chunk line at the start of `rest` and gives its length; changes nothing when it fails.

@@ -23,6 +23,41 @@ use crate::wire::fields;
 use crate::wire::start_line::{self, HttpKind};
 use crate::{Leniency, Limits};
 
+/// What both ICAP heads say.
+macro_rules! common_parts {
+    () => {
+        /// The fields in wire order.
+        pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+            Lines::new(self.bytes.get(self.parts.common.fields.clone()).unwrap_or_default())
+        }
+
+        /// `Encapsulated`, `None` when the field is absent.
+        #[must_use]
+        pub const fn encapsulated(&self) -> Option<&Encapsulated> {
+            self.parts.common.encapsulated.as_ref()
+        }
+
+        /// `Allow`.
+        #[must_use]
+        pub const fn allow(&self) -> Allow {
+            self.parts.common.allow
+        }
+
+        /// `Preview`, in body bytes.
+        #[must_use]
+        pub const fn preview(&self) -> Option<u64> {
+            self.parts.common.preview
+        }
+
+        /// Bytes of the head with its empty line.
+        #[must_use]
+        #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
+        pub const fn len(&self) -> usize {
+            self.parts.common.len
+        }
+    };
+}
+
 /// The ICAP part of a request, borrowed from its bytes.
 ///
 /// ```
@@ -71,35 +106,7 @@ impl<'a> Request<'a> {
         text(self.bytes, &self.parts.uri)
     }
 
-    /// The fields in wire order.
-    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-        Lines::new(self.bytes.get(self.parts.common.fields.clone()).unwrap_or_default())
-    }
-
-    /// `Encapsulated`, `None` when the field is absent.
-    #[must_use]
-    pub const fn encapsulated(&self) -> Option<&Encapsulated> {
-        self.parts.common.encapsulated.as_ref()
-    }
-
-    /// `Allow`.
-    #[must_use]
-    pub const fn allow(&self) -> Allow {
-        self.parts.common.allow
-    }
-
-    /// `Preview`, in body bytes.
-    #[must_use]
-    pub const fn preview(&self) -> Option<u64> {
-        self.parts.common.preview
-    }
-
-    /// Bytes of the head with its empty line.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
-    pub const fn len(&self) -> usize {
-        self.parts.common.len
-    }
+    common_parts!();
 }
 
 /// The ICAP part of a response, borrowed from its bytes.
@@ -155,35 +162,7 @@ impl<'a> Response<'a> {
         self.bytes.get(self.parts.reason.clone()).unwrap_or_default()
     }
 
-    /// The fields in wire order.
-    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-        Lines::new(self.bytes.get(self.parts.common.fields.clone()).unwrap_or_default())
-    }
-
-    /// `Encapsulated`, `None` when the field is absent.
-    #[must_use]
-    pub const fn encapsulated(&self) -> Option<&Encapsulated> {
-        self.parts.common.encapsulated.as_ref()
-    }
-
-    /// `Allow`.
-    #[must_use]
-    pub const fn allow(&self) -> Allow {
-        self.parts.common.allow
-    }
-
-    /// `Preview`, in body bytes.
-    #[must_use]
-    pub const fn preview(&self) -> Option<u64> {
-        self.parts.common.preview
-    }
-
-    /// Bytes of the head with its empty line.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
-    pub const fn len(&self) -> usize {
-        self.parts.common.len
-    }
+    common_parts!();
 }
 
 /// An encapsulated HTTP head, borrowed from its bytes.
