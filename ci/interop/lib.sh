@@ -228,6 +228,8 @@ CONF
 # Both directions go through scan-server; a failure of ICAP is an HTTP error (bypass=off), never a silent pass.
 # Squid 5.7 has a bug (5352) to know when a case here stalls: with 64 KiB of a response on its hands, it reads on from
 # the origin only when something has come back from the ICAP server. scan-server therefore holds back less.
+# Another one (5550): when the client is the slower side and takes the rest of an adapted body just as its end arrives,
+# Squid forgets the last chunk. A read_ahead_gap above the largest body keeps Squid from ever holding that body back.
 start_squid() {
     mkdir "$WORK/squid"
     cat >"$WORK/squid.conf" <<CONF
@@ -240,6 +242,7 @@ netdb_filename none
 cache deny all
 server_persistent_connections off
 shutdown_lifetime 0 seconds
+read_ahead_gap 128 MB
 coredump_dir $WORK/squid
 cache_log $WORK/squid.cache.log
 access_log stdio:$WORK/squid.access.log
