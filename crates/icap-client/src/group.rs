@@ -172,7 +172,7 @@ impl ServiceGroup {
         let mut tried = Vec::new();
         let mut last = Error::Invalid(Invalid::NoMembers);
         while let Some(attempt) = self.table.next(&tried) {
-            tried.push(attempt.id);
+            tried.push(attempt.tried());
             match before(until, attempt.client.options()).await {
                 Ok(options) => {
                     attempt.answered(Asked::Probe);
@@ -244,7 +244,7 @@ impl ServiceGroup {
                 }
                 Err(failed) => last = failed,
             }
-            tried.push(attempt.id);
+            tried.push(attempt.tried());
             let verdict = Verdict::of(&last.error);
             attempt.failed(verdict, Asked::Call, &last.error);
             if !verdict.fails_over() || is_past(until) || !last.source.rewind() {

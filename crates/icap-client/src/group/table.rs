@@ -62,15 +62,13 @@ impl Table {
 
     /// The best member for a call, of those that are not in `tried`. If none takes calls, a call that has tried none
     /// gets the one that takes none since longest.
-    pub(super) fn next(self: &Arc<Self>, tried: &[u64]) -> Option<Attempt> {
+    pub(super) fn next(self: &Arc<Self>, tried: &[Tried]) -> Option<Attempt> {
         let now = Instant::now();
         let mut rows = self.lock();
         rows.raise_caps(now, self.rule.first);
-        let open = rows
-            .members
-            .iter()
-            .enumerate()
-            .filter(|(_, member)| !tried.contains(&member.id) && member.health.is_open(now));
+        let open = rows.members.iter().enumerate().filter(|(_, member)| {
+            !tried.iter().any(|tried| tried.is(member)) && member.health.is_open(now)
+        });
         let best = self.balance.choose(open.map(|(index, member)| member.candidate(index)));
         let index = best.or_else(|| tried.is_empty().then(|| rows.closed_longest())?)?;
         self.admit(&mut rows, index, now)
@@ -204,13 +202,31 @@ impl Member {
 #[derive(Debug)]
 pub(super) struct Attempt {
     table: Arc<Table>,
-    pub(super) id: u64,
+    id: u64,
     pub(super) client: Client,
     ticket: Ticket,
     reported: bool,
 }
 
+/// A member that has had the call.
+#[derive(Debug)]
+pub(super) struct Tried {
+    id: u64,
+    client: Client,
+}
+
+impl Tried {
+    /// One that went and came back meanwhile is known by its client.
+    fn is(&self, member: &Member) -> bool {
+        self.id == member.id || self.client.is(&member.client)
+    }
+}
+
 impl Attempt {
+    pub(super) fn tried(&self) -> Tried {
+        Tried { id: self.id, client: self.client.clone() }
+    }
+
     pub(super) fn answered(mut self, asked: Asked) {
         self.reported = true;
         let revived =
