@@ -7,16 +7,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Body;
 use icap_proto::client::Event;
-use icap_proto::{
-    HttpHead, Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode,
-};
+use icap_proto::{HttpHead, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode};
 use tokio::time::Instant;
 
 use crate::adapted::Adapted;
 use crate::client::Shared;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::exchange::{Exchange, Sending};
-use crate::message::Parts;
+use crate::message::Message;
 use crate::offer::offer;
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
@@ -27,39 +25,68 @@ use crate::timeouts::{Inactivity, before, deadline};
 /// What is read of the body of an OPTIONS answer; a longer one costs the connection.
 const OPTIONS_BODY: usize = 64 * 1024;
 
-/// Has a message adapted. `request` is what the method and the client put into the ICAP request.
+/// A call that failed, with all that another one needs.
+pub(crate) struct Failed<B> {
+    pub(crate) error: Error,
+    pub(crate) message: Message,
+    pub(crate) source: Source<B>,
+}
+
+impl<B> Failed<B> {
+    /// The error with the message, if that is whole.
+    pub(crate) fn into_failure(mut self) -> Failure<B> {
+        let whole = self.source.rewind();
+        Failure::new(self.error, whole.then(|| Replay::new(self.message.head, self.source)))
+    }
+}
+
+/// Has a message adapted, by `until` if there is such a time, and within the time that the client gives to a call.
+/// `source` stands at its first byte and keeps what it gives.
 pub(crate) async fn adapt<B>(
     shared: &Shared,
-    request: RequestBuilder,
-    parts: Parts<B>,
-) -> Result<Outcome<B>, Failure<B>>
+    message: Message,
+    source: Source<B>,
+    until: Option<Instant>,
+) -> Result<Outcome<B>, Failed<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let Parts { head, body, fields, kept_by_caller, .. } = parts;
-    let request = fields
-        .apply(
-            offer(&shared.settings, None, request, &body, kept_by_caller),
-            shared.templates.has_credentials,
-        )
-        .map_err(Invalid::Header)
-        .and_then(|request| request.build().map_err(Invalid::Parts));
-    let source = Source::new(body);
-    let request = match request {
+    let request = match request(shared, &message, &source) {
         Ok(request) => request,
-        Err(invalid) => return Err(failure(Error::Invalid(invalid), head, source)),
+        Err(invalid) => return Err(Failed { error: Error::Invalid(invalid), message, source }),
     };
-    match exchange(shared, &request, source).await {
+    match exchange(shared, &request, source, until).await {
         Ok((exchange, response))
-            if kept_by_caller && response.status() == StatusCode::NO_CONTENT =>
+            if message.kept_by_caller && response.status() == StatusCode::NO_CONTENT =>
         {
             dismiss(exchange).await;
             Ok(Outcome::NoContent(response))
         }
-        Ok((exchange, response)) => conclude(shared, &request, head, exchange, response).await,
-        Err((error, source)) => Err(failure(error, head, source)),
+        Ok((exchange, response)) => conclude(shared, &request, message, exchange, response).await,
+        Err((error, source)) => Err(Failed { error, message, source }),
     }
+}
+
+/// The ICAP head for a message.
+fn request<B: Body<Data = Bytes> + Unpin>(
+    shared: &Shared,
+    message: &Message,
+    source: &Source<B>,
+) -> Result<RequestHead, Invalid> {
+    let Message { method, head, context, fields, kept_by_caller } = message;
+    let templates = &shared.templates;
+    let mut request = if *method == Method::Reqmod {
+        templates.reqmod.clone().http_request(head.clone())
+    } else {
+        templates.respmod.clone().http_response(head.clone())
+    };
+    if let Some(context) = context {
+        request = request.http_request(context.clone());
+    }
+    let request = offer(&shared.settings, None, request, source, *kept_by_caller);
+    let request = fields.apply(request, templates.has_credentials).map_err(Invalid::Header)?;
+    request.build().map_err(Invalid::Parts)
 }
 
 /// Asks the service what it can do.
@@ -69,7 +96,7 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
     // An empty text is a body that is at its end.
     let source = Source::new(String::new());
     let (mut exchange, response) =
-        exchange(shared, &request, source).await.map_err(|(error, _)| error)?;
+        exchange(shared, &request, source, None).await.map_err(|(error, _)| error)?;
     if response.status() != StatusCode::OK {
         dismiss(exchange).await;
         return Err(Error::Status(response));
@@ -96,12 +123,13 @@ async fn exchange<B>(
     shared: &Shared,
     request: &RequestHead,
     mut source: Source<B>,
+    until: Option<Instant>,
 ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Source<B>)>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let deadline = deadline(shared.settings.timeouts.total);
+    let deadline = [deadline(shared.settings.timeouts.total), until].into_iter().flatten().min();
     let (mut link, mut reused) = match before(deadline, checkout(shared)).await {
         Ok(checked_out) => checked_out,
         Err(error) => return Err((error, source)),
@@ -159,10 +187,10 @@ fn start<B>(
 async fn conclude<B>(
     shared: &Shared,
     request: &RequestHead,
-    head: HttpHead,
+    message: Message,
     exchange: Box<Exchange<B>>,
     response: Box<ResponseHead>,
-) -> Result<Outcome<B>, Failure<B>>
+) -> Result<Outcome<B>, Failed<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -173,7 +201,8 @@ where
     if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::PARTIAL_CONTENT) {
         let Some(adapted) = response.http_response().or_else(|| response.http_request()).cloned()
         else {
-            return Err(failure(Error::MissingHead, head, exchange.into_source()));
+            let source = exchange.into_source();
+            return Err(Failed { error: Error::MissingHead, message, source });
         };
         let answers = *request.method() == Method::Reqmod && !adapted.is_request();
         let asked_with = request.http_request().and_then(HttpHead::method);
@@ -183,13 +212,14 @@ where
     }
     let mut source = dismiss(exchange).await;
     if status != StatusCode::NO_CONTENT {
-        return Err(failure(Error::Status(response), head, source));
+        return Err(Failed { error: Error::Status(response), message, source });
     }
     if source.rewind() {
-        Ok(Outcome::Unmodified(Original::new(response, Replay::new(head, source))))
+        Ok(Outcome::Unmodified(Original::new(response, Replay::new(message.head, source))))
     } else {
         // A 204 is only allowed when the body is kept, which hangs on what the body said of itself.
-        Err(Failure::new(Error::Source("the body is longer than its size hint".into()), None))
+        let error = Error::Source("the body is longer than its size hint".into());
+        Err(Failed { error, message, source })
     }
 }
 
@@ -213,12 +243,6 @@ where
 {
     with_context(|cx| exchange.settle(cx)).await;
     exchange.release()
-}
-
-/// The error with the message, if that is whole.
-fn failure<B>(error: Error, head: HttpHead, mut source: Source<B>) -> Failure<B> {
-    let whole = source.rewind();
-    Failure::new(error, whole.then(|| Replay::new(head, source)))
 }
 
 /// Does what needs a waker but never waits.

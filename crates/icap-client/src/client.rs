@@ -7,12 +7,13 @@ use http_body::Body;
 use icap_proto::{RequestBuilder, ServiceOptions, ServiceUri};
 
 use crate::builder::ClientBuilder;
-use crate::call;
+use crate::call::{self, Failed};
 use crate::connect::Dialer;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::message::{Reqmod, Respmod};
 use crate::outcome::Outcome;
 use crate::pool::Pool;
+use crate::source::Source;
 use crate::timeouts::Timeouts;
 
 /// A client of one ICAP service.
@@ -89,9 +90,17 @@ impl Client {
         Self { shared: Arc::new(Shared { dialer, settings, templates, pool: Arc::new(pool) }) }
     }
 
-    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.shared.pool
+    }
+
+    /// Whether the other is a clone of this one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// The service.
@@ -132,9 +141,9 @@ impl Client {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let parts = message.into_parts();
-        let request = self.shared.templates.reqmod.clone().http_request(parts.head.clone());
-        call::adapt(&self.shared, request, parts).await
+        let (message, body) = message.into_parts();
+        let adapted = call::adapt(&self.shared, message, Source::new(body), None).await;
+        adapted.map_err(Failed::into_failure)
     }
 
     /// Has an HTTP response adapted (RFC 3507 section 4.9).
@@ -169,12 +178,9 @@ impl Client {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let parts = message.into_parts();
-        let mut request = self.shared.templates.respmod.clone().http_response(parts.head.clone());
-        if let Some(context) = &parts.context {
-            request = request.http_request(context.clone());
-        }
-        call::adapt(&self.shared, request, parts).await
+        let (message, body) = message.into_parts();
+        let adapted = call::adapt(&self.shared, message, Source::new(body), None).await;
+        adapted.map_err(Failed::into_failure)
     }
 
     /// Asks the service what it can do (RFC 3507 section 4.10).

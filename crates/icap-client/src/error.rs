@@ -124,6 +124,9 @@ pub enum Invalid {
     /// An `icaps` URI, and the client was built without the feature `tls`.
     #[error("icaps needs the feature `tls` of icap-client")]
     Tls,
+    /// A group without members.
+    #[error("a group of services without members")]
+    NoMembers,
     /// A setting of TLS.
     #[error("{0}")]
     TlsSettings(InvalidTls),

@@ -22,6 +22,8 @@
 //! # }
 //! ```
 //!
+//! Several servers for one job are a [`ServiceGroup`], which has the same calls.
+//!
 //! Behind the feature `tls` are `icaps` URIs; `Tls` has their settings. The cryptography is a choice: the features
 //! `tls-ring` and `tls-aws-lc`, or the default of the process, as is usual with [rustls](https://docs.rs/rustls).
 //!
@@ -45,6 +47,7 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
+mod group;
 mod message;
 mod offer;
 mod original;
@@ -65,6 +68,7 @@ pub use connect::Connect;
 #[cfg(unix)]
 pub use connect::UnixConnector;
 pub use error::{BoxError, Error, Failure, Invalid, InvalidTls};
+pub use group::{Balance, MemberState, MemberStatus, ServiceGroup, ServiceGroupBuilder};
 pub use message::{Reqmod, Respmod};
 pub use original::{Original, Replay};
 pub use outcome::Outcome;

@@ -1,7 +1,9 @@
 //! What is handed to a service.
 
 use http::{Request, Response};
-use icap_proto::{Headers, HttpHead, HttpTypeError, InvalidHeader, RequestBuilder, TrailerField};
+use icap_proto::{
+    Headers, HttpHead, HttpTypeError, InvalidHeader, Method, RequestBuilder, TrailerField,
+};
 
 /// An HTTP request on its way to the origin, for [`Client::reqmod`](crate::Client::reqmod)
 /// (RFC 3507 section 3.1).
@@ -46,9 +48,10 @@ impl<B> Reqmod<B> {
         self
     }
 
-    pub(crate) fn into_parts(self) -> Parts<B> {
+    pub(crate) fn into_parts(self) -> (Message, B) {
         let Self { head, body, fields, kept_by_caller } = self;
-        Parts { head, context: None, body, fields, kept_by_caller }
+        let method = Method::Reqmod;
+        (Message { method, head, context: None, fields, kept_by_caller }, body)
     }
 }
 
@@ -125,9 +128,9 @@ impl<B> Respmod<B> {
         self
     }
 
-    pub(crate) fn into_parts(self) -> Parts<B> {
+    pub(crate) fn into_parts(self) -> (Message, B) {
         let Self { head, request: context, body, fields, kept_by_caller } = self;
-        Parts { head, context, body, fields, kept_by_caller }
+        (Message { method: Method::Respmod, head, context, fields, kept_by_caller }, body)
     }
 }
 
@@ -150,13 +153,14 @@ fn encapsulate(mut head: HttpHead) -> (HttpHead, Fields) {
     (head, Fields { forwarded: removed.proxy_authentication, ..Fields::NONE })
 }
 
-/// Either message in pieces.
-pub(crate) struct Parts<B> {
+/// Either message without its body.
+pub(crate) struct Message {
+    /// REQMOD or RESPMOD.
+    pub(crate) method: Method,
     /// The head that is to be adapted.
     pub(crate) head: HttpHead,
     /// The request head that goes with a response.
     pub(crate) context: Option<HttpHead>,
-    pub(crate) body: B,
     pub(crate) fields: Fields,
     /// The body need not come back.
     pub(crate) kept_by_caller: bool,

@@ -1,24 +1,26 @@
 //! What a request says that the client takes.
 
+use bytes::Bytes;
 use http_body::Body;
 use icap_proto::{RequestBuilder, ServiceOptions};
 
 use crate::client::Settings;
+use crate::source::Source;
 
 /// Announces a message: whether it has a body, how much of that goes as preview, and which answers can be followed.
 ///
 /// `known` is what the service said of itself.
-pub(crate) fn offer<B: Body>(
+pub(crate) fn offer<B: Body<Data = Bytes> + Unpin>(
     settings: &Settings,
     known: Option<&ServiceOptions>,
     mut request: RequestBuilder,
-    body: &B,
+    source: &Source<B>,
     kept_by_caller: bool,
 ) -> RequestBuilder {
     let mut preview = None;
     let mut replayable = true;
-    if !body.is_end_stream() {
-        let size = body.size_hint().exact();
+    if !source.is_at_end() {
+        let size = source.size_hint().exact();
         preview = settings.preview.map(|preview| size.map_or(preview, |size| size.min(preview)));
         replayable = size.is_some_and(|size| size <= settings.replay_bytes());
         request = request.body(true);

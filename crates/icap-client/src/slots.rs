@@ -1,5 +1,6 @@
 //! How many connections there may be at once.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -9,6 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Slots {
     semaphore: Arc<Semaphore>,
     size: Mutex<Size>,
+    /// Who waits for a permit.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -23,7 +26,7 @@ impl Slots {
     pub(crate) fn new(cap: usize) -> Self {
         let cap = within_bounds(cap);
         let size = Mutex::new(Size { cap, excess: 0 });
-        Self { semaphore: Arc::new(Semaphore::new(cap)), size }
+        Self { semaphore: Arc::new(Semaphore::new(cap)), size, waiting: AtomicUsize::new(0) }
     }
 
     /// A permit, if nobody has to wait for one.
@@ -34,6 +37,7 @@ impl Slots {
 
     /// A permit as soon as there is one; none when the slots are closed. Whoever drops this leaves the queue.
     pub(crate) async fn take(self: &Arc<Self>) -> Option<Permit> {
+        let _waiting = Waiting::new(&self.waiting);
         let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
         Some(Permit { permit: Some(permit), slots: Arc::clone(self) })
     }
@@ -55,6 +59,18 @@ impl Slots {
     /// Permits that nobody has.
     pub(crate) fn free(&self) -> usize {
         self.semaphore.available_permits()
+    }
+
+    /// Permits that are out.
+    pub(crate) fn used(&self) -> usize {
+        let size = self.lock();
+        // One that comes back does so under the lock.
+        size.cap.saturating_add(size.excess).saturating_sub(self.free())
+    }
+
+    /// Callers that wait for a permit.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Whether more permits are out than there should be.
@@ -94,6 +110,22 @@ impl Drop for Permit {
             permit.forget();
         }
         // Otherwise it goes back here, under the lock: a change of the cap counts it once.
+    }
+}
+
+/// Somebody who waits, counted until this is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -159,6 +191,7 @@ mod tests {
                 }
                 assert_eq!(slots.free(), cap.saturating_sub(out.len()));
                 assert_eq!(slots.has_excess(), out.len() > cap);
+                assert_eq!(slots.used(), out.len());
             }
         }
     }

@@ -69,13 +69,14 @@ impl<B> Source<B> {
         }
     }
 
-    /// Goes back to the first byte; false when a part of the body is gone.
+    /// Goes back to the first byte, and keeps all again until a limit is set; false when a part of the body is gone.
     pub(crate) fn rewind(&mut self) -> bool {
         if !self.keeping || matches!(self.end, Some(End::Failed)) {
             return false;
         }
         self.handed = 0;
         self.rest = Bytes::new();
+        self.limit = u64::MAX;
         true
     }
 

@@ -13,7 +13,7 @@ pub use icap_verdict as verdict;
 pub mod scanner;
 
 #[cfg(feature = "client")]
-pub use icap_client::{Client, Outcome, Reqmod, Respmod};
+pub use icap_client::{Client, Outcome, Reqmod, Respmod, ServiceGroup};
 pub use icap_proto::{HttpHead, IsTag, ServiceOptions, ServiceUri};
 #[cfg(feature = "server")]
 pub use icap_server::{Reply, Request, Server, Service};

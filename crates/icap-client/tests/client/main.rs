@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod body;
+mod node;
 mod peer;
 
 mod answers;
@@ -13,6 +14,9 @@ mod connect;
 mod duplex;
 mod early;
 mod failures;
+mod group;
+mod group_health;
+mod group_random;
 mod http_messages;
 mod lengths;
 mod options;

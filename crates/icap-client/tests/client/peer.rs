@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use icap_client::{Adapted, Client, ClientBuilder, Error, Original, Outcome, Reqmod, Respmod};
 use icap_proto::HttpHead;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -53,13 +53,13 @@ where
 }
 
 /// A connection that a client opened.
-pub(crate) struct Connection {
-    io: TcpStream,
+pub(crate) struct Connection<T = TcpStream> {
+    io: T,
     read: Vec<u8>,
 }
 
-impl Connection {
-    pub(crate) const fn new(io: TcpStream) -> Self {
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    pub(crate) const fn new(io: T) -> Self {
         Self { io, read: Vec::new() }
     }
 
@@ -121,18 +121,17 @@ impl Connection {
         count
     }
 
+    /// The next request head, if the client sends one more.
+    pub(crate) async fn next_head(&mut self) -> Option<(String, String)> {
+        if self.read.is_empty() && self.fill().await == 0 {
+            return None;
+        }
+        Some(self.head().await)
+    }
+
     /// The client closes without sending anything more.
     pub(crate) async fn closed(&mut self) {
         assert_eq!(self.drain().await, 0);
-    }
-
-    /// Nothing has arrived that was not read.
-    pub(crate) async fn quiet(&mut self) {
-        tokio::task::yield_now().await;
-        let mut byte = [0u8; 1];
-        let error = self.io.try_read(&mut byte).unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-        assert!(self.read.is_empty(), "{}", self.buffered());
     }
 
     pub(crate) async fn write(&mut self, text: impl AsRef<[u8]>) {
@@ -144,6 +143,25 @@ impl Connection {
         self.io.write_all(text.as_ref()).await
     }
 
+    async fn fill(&mut self) -> usize {
+        self.io.read_buf(&mut self.read).await.unwrap()
+    }
+
+    fn buffered(&self) -> String {
+        self.read.escape_ascii().to_string()
+    }
+}
+
+impl Connection {
+    /// Nothing has arrived that was not read.
+    pub(crate) async fn quiet(&mut self) {
+        tokio::task::yield_now().await;
+        let mut byte = [0u8; 1];
+        let error = self.io.try_read(&mut byte).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        assert!(self.read.is_empty(), "{}", self.buffered());
+    }
+
     /// Closes so that the client sees a reset, not an end.
     pub(crate) fn reset(self) {
         self.io.set_zero_linger().unwrap();
@@ -152,14 +170,6 @@ impl Connection {
     /// The socket and what was read of it ahead.
     pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.io, self.read)
-    }
-
-    async fn fill(&mut self) -> usize {
-        self.io.read_buf(&mut self.read).await.unwrap()
-    }
-
-    fn buffered(&self) -> String {
-        self.read.escape_ascii().to_string()
     }
 }
 

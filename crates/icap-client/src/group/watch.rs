@@ -1,0 +1,55 @@
+//! Asking the members how they are.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::member::Asked;
+use super::table::{Attempt, Table};
+use super::verdict::Verdict;
+use crate::timeouts::{Stage, within};
+
+/// No member is asked twice within this time, however short suspensions are.
+pub(super) const LEAST: Duration = Duration::from_millis(100);
+
+/// Asks all that take calls every so often, and each whose suspension ends; until the table is gone.
+pub(super) async fn watch(table: Weak<Table>, changed: Arc<Notify>, every: Duration) {
+    let every = every.max(LEAST);
+    let mut round = Instant::now();
+    loop {
+        // What changes from here on is not missed.
+        let notified = changed.notified();
+        let Some(strong) = table.upgrade() else { return };
+        let started = Instant::now();
+        let all = started >= round;
+        probe(strong.due(all), every).await;
+        if all {
+            round = later(started, every);
+        }
+        let next = strong.next_due().map_or(round, |due| due.min(round));
+        drop(strong);
+        let next = next.max(later(Instant::now(), LEAST));
+        let _ = timeout_at(next, notified).await;
+    }
+}
+
+/// Asks them for OPTIONS, all at the same time, each within `limit`.
+pub(super) async fn probe(attempts: Vec<Attempt>, limit: Duration) {
+    join_all(attempts.into_iter().map(|attempt| ask(attempt, limit))).await;
+}
+
+async fn ask(attempt: Attempt, limit: Duration) {
+    match within(limit, Stage::Answer, attempt.client.options()).await.and_then(|asked| asked) {
+        Ok(_) => attempt.answered(Asked::Probe),
+        Err(error) => attempt.failed(Verdict::of_probe(&error), Asked::Probe, &error),
+    }
+}
+
+/// So much later, or when a clock can count so far no more, at once.
+fn later(from: Instant, by: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    from.checked_add(by.min(YEAR)).unwrap_or(from)
+}
