@@ -3,21 +3,24 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
 use icap_proto::client::Event;
 use icap_proto::{
     HttpHead, Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode,
+    Transfer,
 };
 use tokio::time::Instant;
 
 use crate::adapted::Adapted;
+use crate::authentication::{Login, Sent, is_refusal};
 use crate::client::Shared;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::exchange::{Exchange, Sending};
 use crate::message::Parts;
-use crate::offer::offer;
+use crate::offer::{Terms, offer, transfer};
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
 use crate::pool::{Link, Permit};
@@ -30,6 +33,7 @@ const OPTIONS_BODY: usize = 64 * 1024;
 /// Has a message adapted. `request` is what the method and the client put into the ICAP request.
 pub(crate) async fn adapt<B>(
     shared: &Shared,
+    method: Method,
     request: RequestBuilder,
     parts: Parts<B>,
 ) -> Result<Outcome<B>, Failure<B>>
@@ -37,39 +41,95 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    let deadline = deadline(shared.settings.timeouts.total);
+    let prepared = prepare(shared, method, request, &parts, deadline).await;
     let Parts { head, body, fields, kept_by_caller, .. } = parts;
-    let request = fields
-        .apply(
-            offer(&shared.settings, None, request, &body, kept_by_caller),
-            shared.templates.has_credentials,
-        )
-        .map_err(Invalid::Header)
-        .and_then(|request| request.build().map_err(Invalid::Parts));
     let source = Source::new(body);
-    let request = match request {
-        Ok(request) => request,
-        Err(invalid) => return Err(failure(Error::Invalid(invalid), head, source)),
+    let (request, terms) = match prepared {
+        Ok(Some(prepared)) => prepared,
+        Ok(None) => return Ok(Outcome::Ignored(Replay::new(head, source))),
+        Err(error) => return Err(failure(error, head, source)),
     };
-    match exchange(shared, &request, source).await {
-        Ok((exchange, response))
+    let call = Call {
+        shared,
+        request,
+        has_credentials: fields.has_credentials(),
+        replay_bytes: terms.replay_bytes,
+        deadline,
+        limit: Duration::MAX,
+    };
+    match call.answer(source).await {
+        Ok(Answer { exchange, response, .. })
             if kept_by_caller && response.status() == StatusCode::NO_CONTENT =>
         {
             dismiss(exchange).await;
             Ok(Outcome::NoContent(response))
         }
-        Ok((exchange, response)) => conclude(shared, &request, head, exchange, response).await,
+        Ok(answer) => conclude(shared, head, answer).await,
         Err((error, source)) => Err(failure(error, head, source)),
     }
 }
 
-/// Asks the service what it can do.
+/// The request as this service wants it; none when it does not want the message.
+async fn prepare<B: Body>(
+    shared: &Shared,
+    method: Method,
+    request: RequestBuilder,
+    parts: &Parts<B>,
+    deadline: Option<Instant>,
+) -> Result<Option<(RequestBuilder, Terms)>, Error> {
+    let Shared { settings, templates, negotiation, login, .. } = shared;
+    let invalid = |error| Error::Invalid(Invalid::Header(error));
+    let has_credentials = templates.has_credentials || login.is_some();
+    let request = parts.fields.apply(request, has_credentials).map_err(invalid)?;
+    let known = negotiation.known(shared, deadline).await?;
+    let known = known.as_deref();
+    if known.is_some_and(|known| !takes(known, &method)) {
+        negotiation.expire();
+        return Err(Error::MethodNotAllowed(method));
+    }
+    let transfer = transfer(known, parts.url());
+    if transfer == Transfer::Ignore && settings.transfer_ignore && !parts.never_ignored {
+        tracing::debug!(uri = %shared.dialer.uri, "not sent: the service ignores such files");
+        return Ok(None);
+    }
+    let preview = settings.preview.bytes(known, transfer, negotiation.asks());
+    let terms = Terms {
+        preview,
+        replay_bytes: settings.replay_limit.max(preview.unwrap_or(0)),
+        kept_by_caller: parts.kept_by_caller,
+    };
+    let request = offer(settings, known, terms, request, &parts.body);
+    #[cfg(feature = "identity")]
+    let request = parts.fields.identify(request, known).map_err(invalid)?;
+    Ok(Some((request, terms)))
+}
+
+/// Whether the service lists the method; some list none. Products write them in either case.
+fn takes(known: &ServiceOptions, method: &Method) -> bool {
+    let is = |listed: &Method| listed.as_str().eq_ignore_ascii_case(method.as_str());
+    known.methods().is_empty() || known.methods().iter().any(is)
+}
+
+/// Asks the service what it can do, for the caller.
 pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
-    let request = shared.templates.options.clone().build();
-    let request = request.map_err(|error| Error::Invalid(Invalid::Parts(error)))?;
+    let deadline = deadline(shared.settings.timeouts.total);
+    let options = Arc::new(ask(shared, deadline, Duration::MAX).await?);
+    shared.negotiation.learn(&shared.pool, &options);
+    Ok(Arc::unwrap_or_clone(options))
+}
+
+/// Asks the service what it can do. `limit` is for the exchange alone.
+pub(crate) async fn ask(
+    shared: &Shared,
+    deadline: Option<Instant>,
+    limit: Duration,
+) -> Result<ServiceOptions, Error> {
+    let request = shared.templates.options.clone();
+    let call = Call { shared, request, has_credentials: false, replay_bytes: 0, deadline, limit };
     // An empty text is a body that is at its end.
-    let source = Source::new(String::new());
-    let (mut exchange, response) =
-        exchange(shared, &request, source).await.map_err(|(error, _)| error)?;
+    let answer = call.answer(Source::new(String::new())).await;
+    let Answer { mut exchange, response, .. } = answer.map_err(|(error, _)| error)?;
     if response.status() != StatusCode::OK {
         dismiss(exchange).await;
         return Err(Error::Status(response));
@@ -84,47 +144,126 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
             }
         }
     }
-    let options = ServiceOptions::from_response(&response);
-    let cap = options.connections().map(|cap| usize::try_from(cap).unwrap_or(usize::MAX));
-    shared.pool.set_cap(cap);
-    Ok(options)
+    Ok(ServiceOptions::from_response(&response))
 }
 
-/// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more on
-/// a new one if that was dead.
-async fn exchange<B>(
-    shared: &Shared,
-    request: &RequestHead,
-    mut source: Source<B>,
-) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Source<B>)>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    let deadline = deadline(shared.settings.timeouts.total);
-    let (mut link, mut reused) = match before(deadline, checkout(shared)).await {
-        Ok(checked_out) => checked_out,
-        Err(error) => return Err((error, source)),
-    };
-    loop {
-        let mut exchange = start(shared, link, source, deadline);
-        let error = match exchange.answer(request).await {
-            Ok(response) => return Ok((exchange, response)),
-            Err(error) => error,
-        };
-        let stale = reused && exchange.looks_stale(&error);
-        let permit;
-        (source, permit) = exchange.into_retry();
-        let Some(permit) = permit.filter(|_| stale) else { return Err((error, source)) };
-        if !source.rewind() {
-            return Err((error, source));
+/// A request on its way.
+struct Call<'a> {
+    shared: &'a Shared,
+    request: RequestBuilder,
+    /// The caller gave credentials for this request.
+    has_credentials: bool,
+    replay_bytes: u64,
+    deadline: Option<Instant>,
+    /// How long an exchange may take.
+    limit: Duration,
+}
+
+/// The head of an answer, and what it answers.
+struct Answer<B> {
+    request: RequestHead,
+    exchange: Box<Exchange<B>>,
+    response: Box<ResponseHead>,
+}
+
+impl Call<'_> {
+    /// Sends the request and waits for the head of its answer; once more with credentials if the server wants some.
+    async fn answer<B>(&self, mut source: Source<B>) -> Result<Answer<B>, (Error, Source<B>)>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let has_credentials = self.has_credentials || self.shared.templates.has_credentials;
+        let login = self.shared.login.as_ref().filter(|_| !has_credentials);
+        let mut sent = login.and_then(Login::accepted);
+        let mut refused = false;
+        loop {
+            let request = match self.with(sent.as_ref()) {
+                Ok(request) => request,
+                Err(error) => return Err((error, source)),
+            };
+            let (exchange, response) = self.exchange(&request, source).await?;
+            let Some(login) = login else { return Ok(Answer { request, exchange, response }) };
+            if refused || !is_refusal(&response) {
+                if !is_refusal(&response) {
+                    login.accept(sent.as_ref());
+                }
+                return Ok(Answer { request, exchange, response });
+            }
+            refused = true;
+            source = dismiss(exchange).await;
+            if !source.rewind() {
+                return Err((Error::Status(response), source));
+            }
+            let next = async { Ok(login.answer(&response, sent.as_ref()).await) };
+            sent = match before(self.deadline, next).await {
+                Ok(next) => next,
+                Err(error) => return Err((error, source)),
+            };
+            if sent.is_none() {
+                return Err((Error::Status(response), source));
+            }
+            tracing::debug!(uri = %self.shared.dialer.uri, "sending again with credentials");
         }
-        tracing::debug!(uri = %shared.dialer.uri, %error, "an idle connection was dead, sending again");
-        reused = false;
-        link = match before(deadline, open(shared, permit)).await {
-            Ok(link) => link,
+    }
+
+    fn with(&self, credentials: Option<&Sent>) -> Result<RequestHead, Error> {
+        Sent::add_to(credentials, self.request.clone())
+            .map_err(Invalid::Header)
+            .and_then(|request| request.build().map_err(Invalid::Parts))
+            .map_err(Error::Invalid)
+    }
+
+    /// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more
+    /// on a new one if that was dead.
+    async fn exchange<B>(
+        &self,
+        request: &RequestHead,
+        mut source: Source<B>,
+    ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Source<B>)>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let Self { shared, deadline, .. } = *self;
+        let (mut link, mut reused) = match before(deadline, checkout(shared)).await {
+            Ok(checked_out) => checked_out,
             Err(error) => return Err((error, source)),
         };
+        loop {
+            let mut exchange = self.start(link, source);
+            let error = match exchange.answer(request).await {
+                Ok(response) => {
+                    if *request.method() != Method::Options {
+                        shared.negotiation.observe(&shared.pool, &response);
+                    }
+                    return Ok((exchange, response));
+                }
+                Err(error) => error,
+            };
+            let stale = reused && exchange.looks_stale(&error);
+            let permit;
+            (source, permit) = exchange.into_retry();
+            let Some(permit) = permit.filter(|_| stale) else { return Err((error, source)) };
+            if !source.rewind() {
+                return Err((error, source));
+            }
+            tracing::debug!(uri = %shared.dialer.uri, %error, "an idle connection was dead, sending again");
+            reused = false;
+            link = match before(deadline, open(shared, permit)).await {
+                Ok(link) => link,
+                Err(error) => return Err((error, source)),
+            };
+        }
+    }
+
+    fn start<B>(&self, link: Link, source: Source<B>) -> Box<Exchange<B>> {
+        let Self { shared, replay_bytes, .. } = *self;
+        let end = deadline(self.limit).into_iter().chain(self.deadline).min();
+        let inactivity = Inactivity::new(&shared.settings.timeouts, end);
+        let sending =
+            Sending { replay_limit: replay_bytes, trailers: shared.settings.http_trailers };
+        Exchange::new(link, Arc::clone(&shared.pool), source, sending, inactivity)
     }
 }
 
@@ -141,32 +280,17 @@ async fn open(shared: &Shared, permit: Permit) -> Result<Link, Error> {
     shared.dialer.open(&shared.settings.timeouts, permit).await
 }
 
-fn start<B>(
-    shared: &Shared,
-    link: Link,
-    source: Source<B>,
-    deadline: Option<Instant>,
-) -> Box<Exchange<B>> {
-    let inactivity = Inactivity::new(&shared.settings.timeouts, deadline);
-    let sending = Sending {
-        replay_limit: shared.settings.replay_bytes(),
-        trailers: shared.settings.http_trailers,
-    };
-    Exchange::new(link, Arc::clone(&shared.pool), source, sending, inactivity)
-}
-
 /// Sorts the answer.
 async fn conclude<B>(
     shared: &Shared,
-    request: &RequestHead,
     head: HttpHead,
-    exchange: Box<Exchange<B>>,
-    response: Box<ResponseHead>,
+    answer: Answer<B>,
 ) -> Result<Outcome<B>, Failure<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    let Answer { request, exchange, response } = answer;
     let status = response.status();
     tracing::debug!(uri = %shared.dialer.uri, %status, "answered");
     // Whether a 201 is taken has been decided by the leniency of the connection, whether a 206 by the request.

@@ -39,13 +39,16 @@
 //! [`Adapted`] early closes the connection. The tokio runtime needs its I/O and time drivers.
 
 mod adapted;
+mod authentication;
 mod builder;
 mod call;
 mod client;
 mod connect;
 mod error;
 mod exchange;
+mod knowledge;
 mod message;
+mod negotiation;
 mod offer;
 mod original;
 mod outcome;
@@ -59,6 +62,7 @@ mod timeouts;
 mod tls;
 
 pub use adapted::Adapted;
+pub use authentication::{Authenticate, Authorization, Refusal};
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use connect::Connect;

@@ -143,6 +143,11 @@ impl Pool {
         drop(surplus);
     }
 
+    /// Connections that carry an exchange or are about to.
+    pub(crate) fn in_use(&self) -> usize {
+        self.slots.taken()
+    }
+
     /// Closes the idle connections, and those in use when they come back.
     pub(crate) fn close(&self) {
         self.slots.close();

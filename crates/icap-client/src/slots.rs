@@ -57,6 +57,12 @@ impl Slots {
         self.semaphore.available_permits()
     }
 
+    /// Permits that are out.
+    pub(crate) fn taken(&self) -> usize {
+        let size = self.lock();
+        size.cap.saturating_sub(self.free()).saturating_add(size.excess)
+    }
+
     /// Whether more permits are out than there should be.
     pub(crate) fn has_excess(&self) -> bool {
         self.lock().excess > 0
@@ -158,6 +164,7 @@ mod tests {
                     }
                 }
                 assert_eq!(slots.free(), cap.saturating_sub(out.len()));
+                assert_eq!(slots.taken(), out.len());
                 assert_eq!(slots.has_excess(), out.len() > cap);
             }
         }

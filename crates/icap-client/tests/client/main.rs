@@ -9,12 +9,14 @@ mod body;
 mod peer;
 
 mod answers;
+mod authentication;
 mod connect;
 mod duplex;
 mod early;
 mod failures;
 mod http_messages;
 mod lengths;
+mod negotiation;
 mod options;
 mod partial;
 mod poison;
@@ -25,4 +27,5 @@ mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod trailers;
+mod transfer;
 mod waiting;

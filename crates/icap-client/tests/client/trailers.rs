@@ -6,8 +6,8 @@ use icap_proto::Truncated;
 
 use crate::body::Frames;
 use crate::peer::{
-    CONTINUE, HELLO, NO_CONTENT, answered, get, modified, ok, page, passes, read, serve, text,
-    unmodified,
+    CONTINUE, HELLO, NO_CONTENT, answered, by_hand, get, modified, ok, page, passes, read, serve,
+    text, unmodified,
 };
 
 /// An answer whose ICAP trailer has these lines.
@@ -136,7 +136,7 @@ async fn extensions_are_asked_for_unless_switched_off() {
 /// ICAP-139: no ICAP trailer is promised to anybody, not even by hand.
 #[tokio::test]
 async fn no_icap_trailer_can_be_promised() {
-    let client = icap_client::Client::builder("icap://127.0.0.1:1/s").build().unwrap();
+    let client = by_hand("icap://127.0.0.1:1/s").build().unwrap();
     let failure = client.reqmod(get().header("Trailer", "X-Sum")).await.unwrap_err();
     assert!(matches!(failure.error(), Error::Invalid(Invalid::Header(_))), "{failure}");
 }
