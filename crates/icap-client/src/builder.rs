@@ -177,8 +177,8 @@ impl ClientBuilder {
     }
 
     /// Keeps bodies of up to so many bytes until the server has answered, so that they can be sent once more:
-    /// such a body is offered with `Allow: 204` (RFC 3507 section 4.6) and, where the service takes part in it,
-    /// with [`Allow: 206`](Self::partial_content), comes back from a failed call, and is sent again when a kept
+    /// such a body is sent with `Allow: 204` (RFC 3507 section 4.6) unless the service is known not to give one, and,
+    /// where it takes part in that, with [`Allow: 206`](Self::partial_content); it comes back from a failed call, and is sent again when a kept
     /// connection turns out to be dead. What is kept are references to the pieces that the body gave, not copies;
     /// small pieces of large buffers keep these.
     ///

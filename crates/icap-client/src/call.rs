@@ -19,7 +19,7 @@ use crate::authentication::{Login, Sent, is_refusal};
 use crate::client::Shared;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::exchange::{Exchange, Sending};
-use crate::message::Parts;
+use crate::message::{Fields, Parts};
 use crate::offer::{Terms, offer, transfer};
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
@@ -42,7 +42,14 @@ where
     B::Error: Into<BoxError>,
 {
     let deadline = deadline(shared.settings.timeouts.total);
-    let prepared = prepare(shared, method, request, &parts, deadline).await;
+    // Nothing refers to the message while OPTIONS are waited for: a body may be one that is not `Sync`.
+    let prepared = match with_fields(shared, request, &parts.fields) {
+        Ok(request) => {
+            let known = shared.negotiation.known(shared, deadline).await;
+            known.and_then(|known| prepare(shared, method, request, &parts, known.as_deref()))
+        }
+        Err(error) => Err(error),
+    };
     let Parts { head, body, fields, kept_by_caller, .. } = parts;
     let source = Source::new(body);
     let (request, terms) = match prepared {
@@ -70,20 +77,26 @@ where
     }
 }
 
+/// The request with the fields of its message.
+fn with_fields(
+    shared: &Shared,
+    request: RequestBuilder,
+    fields: &Fields,
+) -> Result<RequestBuilder, Error> {
+    let has_credentials = shared.templates.has_credentials || shared.login.is_some();
+    let request = fields.apply(request, has_credentials);
+    request.map_err(|error| Error::Invalid(Invalid::Header(error)))
+}
+
 /// The request as this service wants it; none when it does not want the message.
-async fn prepare<B: Body>(
+fn prepare<B: Body>(
     shared: &Shared,
     method: Method,
     request: RequestBuilder,
     parts: &Parts<B>,
-    deadline: Option<Instant>,
+    known: Option<&ServiceOptions>,
 ) -> Result<Option<(RequestBuilder, Terms)>, Error> {
-    let Shared { settings, templates, negotiation, login, .. } = shared;
-    let invalid = |error| Error::Invalid(Invalid::Header(error));
-    let has_credentials = templates.has_credentials || login.is_some();
-    let request = parts.fields.apply(request, has_credentials).map_err(invalid)?;
-    let known = negotiation.known(shared, deadline).await?;
-    let known = known.as_deref();
+    let Shared { settings, negotiation, .. } = shared;
     if known.is_some_and(|known| !takes(known, &method)) {
         negotiation.expire();
         return Err(Error::MethodNotAllowed(method));
@@ -101,7 +114,10 @@ async fn prepare<B: Body>(
     };
     let request = offer(settings, known, terms, request, &parts.body);
     #[cfg(feature = "identity")]
-    let request = parts.fields.identify(request, known).map_err(invalid)?;
+    let request = parts
+        .fields
+        .identify(request, known)
+        .map_err(|error| Error::Invalid(Invalid::Header(error)))?;
     Ok(Some((request, terms)))
 }
 

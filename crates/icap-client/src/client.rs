@@ -118,6 +118,7 @@ impl Client {
     /// let message = Reqmod::new(head, String::new()).header("X-Client-IP", "10.1.2.3");
     /// match client.reqmod(message).await {
     ///     Ok(Outcome::Answered(page)) => println!("blocked: {:?}", page.head()),
+    ///     Ok(Outcome::Ignored(original)) => println!("of no interest: {:?}", original.head()),
     ///     Ok(_) => println!("goes on"),
     ///     Err(failure) => {
     ///         let (error, original) = failure.into_parts();

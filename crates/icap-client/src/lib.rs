@@ -34,6 +34,9 @@
 //!           Original<B>      Adapted<B>   its poll_frame is what moves both directions
 //! ```
 //!
+//! Before its first message a client asks the service what it can do (OPTIONS), and goes by the answer:
+//! [`ClientBuilder::negotiate`].
+//!
 //! No task is spawned: while a call is awaited the call moves the bytes, afterwards the [`Adapted`] body does,
 //! upload and download together. Its clean end gives the connection back to the pool; whoever drops a call or an
 //! [`Adapted`] early closes the connection. The tokio runtime needs its I/O and time drivers.

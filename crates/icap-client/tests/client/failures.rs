@@ -255,6 +255,9 @@ fn everything_is_send_and_sync() {
     }
     let client = check(Client::builder("icap://s/").build().unwrap());
     drop(send(client.reqmod(get())));
+    // Of a body only `Send` is asked.
+    let body = http_body_util::combinators::UnsyncBoxBody::new(text("a"));
+    drop(send(client.reqmod(post(body))));
     drop(send(client.options()));
     let _: fn(icap_client::Adapted<String>) -> _ = check::<icap_client::Adapted<String>>;
     let _: fn(icap_client::Original<String>) -> _ = check::<icap_client::Original<String>>;

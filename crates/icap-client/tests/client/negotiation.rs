@@ -283,6 +283,8 @@ async fn a_service_without_options_works() {
         Manner::HangsUp,
         Manner::IsSilent,
     ] {
+        // A kept connection that ends without a word is tried once more.
+        let tries = if matches!(manner, Manner::HangsUp) { 2 } else { 1 };
         let service = Service::new(manner);
         let client = service.client().build().unwrap();
         let started = Instant::now();
@@ -301,7 +303,7 @@ async fn a_service_without_options_works() {
         assert_eq!(service.asked(), 1);
         sleep(SECOND).await;
         pass(&client).await;
-        assert_eq!(service.asked(), 2);
+        assert_eq!(service.asked(), 1 + tries);
     }
 }
 
@@ -419,7 +421,9 @@ async fn a_method_that_is_not_listed_is_not_sent() {
     shows(failure.error(), "the service does not take RESPMOD");
     assert!(!failure.is_retryable() && failure.original().is_some());
     assert_eq!(service.messages(), 1);
-    service.options(Manner::Answers("ICAP/1.0 200 OK\r\nEncapsulated: null-body=0\r\n\r\n".into()));
+    service.options(Manner::Answers(
+        "ICAP/1.0 200 OK\r\nAllow: 204\r\nEncapsulated: null-body=0\r\n\r\n".into(),
+    ));
     client.respmod(page(text("hi"))).await.unwrap_err();
     assert_eq!(service.asked(), 1);
     sleep(30 * SECOND).await;

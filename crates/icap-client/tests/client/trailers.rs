@@ -115,7 +115,7 @@ async fn extensions_are_asked_for_unless_switched_off() {
         let (client, server) = serve(|peer| async move {
             let mut peer = peer.accept().await;
             let options = peer.head().await.0;
-            peer.write("ICAP/1.0 200 OK\r\nMethods: REQMOD\r\n\r\n").await;
+            peer.write("ICAP/1.0 200 OK\r\nMethods: REQMOD\r\nAllow: 204\r\n\r\n").await;
             let message = peer.head().await.0;
             peer.write(NO_CONTENT).await;
             [options, message]

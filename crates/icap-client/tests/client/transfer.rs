@@ -216,7 +216,7 @@ async fn a_503_lowers_the_number_of_connections() {
         three.write(NO_CONTENT).await;
     })
     .await;
-    let client = client.build().unwrap();
+    let client = client.max_idle_age(Duration::from_secs(100)).build().unwrap();
     let both = || async { tokio::join!(client.reqmod(get()), client.reqmod(get())) };
     let (first, second) = both().await;
     assert!(first.is_ok() != second.is_ok());
