@@ -100,6 +100,31 @@ async fn a_second_refusal_stands() {
     server.await.unwrap();
 }
 
+/// Credentials that the server takes no more are sent no more, though there are no others.
+#[tokio::test]
+async fn refused_credentials_are_forgotten() {
+    let (client, server) = serve(|peer| async move {
+        let mut peer = peer.accept().await;
+        for (expected, answer) in [
+            (None, REFUSAL),
+            (Some("Token t1"), NO_CONTENT),
+            (Some("Token t1"), REFUSAL),
+            (None, NO_CONTENT),
+        ] {
+            assert_eq!(shown(&peer.head().await.0), expected);
+            peer.write(answer).await;
+        }
+    })
+    .await;
+    // The same again is no answer to its refusal.
+    let hook = |_: Refusal| std::future::ready(Some(Authorization::lasting("Token t1")));
+    let client = client.credentials(hook).build().unwrap();
+    passes(client.reqmod(get()).await.unwrap());
+    assert!(client.reqmod(get()).await.unwrap_err().original().is_some());
+    passes(client.reqmod(get()).await.unwrap());
+    server.await.unwrap();
+}
+
 /// A body that is gone cannot be sent again: the refusal is the answer, and nobody is asked for credentials.
 #[tokio::test]
 async fn a_body_that_is_gone_is_not_sent_again() {
