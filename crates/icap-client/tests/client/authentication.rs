@@ -15,7 +15,10 @@ const REFUSAL: &str = "ICAP/1.0 407 Proxy Authentication Required\r\n\
 
 /// The credentials in a head.
 fn shown(head: &str) -> Option<&str> {
-    head.lines().find_map(|line| line.strip_prefix("Proxy-Authorization: "))
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields
+        .find(|(name, _)| name.eq_ignore_ascii_case("Proxy-Authorization"))
+        .map(|(_, value)| value)
 }
 
 /// A hook that gives `t1`, `t2` and so on, and counts.
