@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use icap_proto::{Leniency, Limits, Method, RequestBuilder, RequestHead, ServiceUri};
+use icap_proto::{
+    IsTag, Leniency, Limits, Method, RequestBuilder, RequestHead, ServiceOptions, ServiceUri,
+};
 
+use crate::authentication::{Authenticate, Login};
 use crate::client::{Client, Settings, Templates};
 use crate::connect::{Connect, Dialer, DynConnect};
 #[cfg(feature = "tls")]
 use crate::error::InvalidTls;
 use crate::error::{Error, Invalid};
-use crate::message::{CREDENTIALS, Fields};
-use crate::offer;
+use crate::message::Fields;
+use crate::negotiation::{IsTagHook, Negotiation};
+use crate::offer::{self, PreviewSize};
 use crate::pool::{Keep, Pool};
 use crate::tcp::TcpConnector;
 use crate::timeouts::Timeouts;
@@ -24,8 +28,9 @@ pub struct ClientBuilder {
     uri: Result<ServiceUri, Invalid>,
     fields: Fields,
     user_agent: String,
-    preview: Option<u64>,
+    preview: PreviewSize,
     replay_limit: u64,
+    transfer_ignore: bool,
     partial_content: Option<bool>,
     icap_trailers: bool,
     http_trailers: bool,
@@ -36,6 +41,11 @@ pub struct ClientBuilder {
     max_idle_age: Duration,
     max_lifetime: Duration,
     max_connections: usize,
+    negotiate: bool,
+    options: Option<ServiceOptions>,
+    options_ttl: Duration,
+    on_istag_change: Option<IsTagHook>,
+    login: Option<Login>,
     connector: Arc<dyn DynConnect>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -47,8 +57,9 @@ impl ClientBuilder {
             uri,
             fields: Fields::NONE,
             user_agent: concat!("icap-client/", env!("CARGO_PKG_VERSION")).into(),
-            preview: Some(1024),
+            preview: PreviewSize::Unset,
             replay_limit: 0,
+            transfer_ignore: true,
             partial_content: None,
             icap_trailers: true,
             http_trailers: false,
@@ -59,29 +70,115 @@ impl ClientBuilder {
             max_idle_age: Duration::from_secs(50),
             max_lifetime: Duration::MAX,
             max_connections: usize::MAX,
+            negotiate: true,
+            options: None,
+            options_ttl: Duration::from_secs(60 * 60),
+            on_istag_change: None,
+            login: None,
             connector: Arc::new(TcpConnector),
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
-    /// Sends so many bytes of a body as preview and waits for what the server makes of them
-    /// (RFC 3507 section 4.5). A body whose exact size is smaller announces that size. 1,024 bytes by default; 0
-    /// shows the server the heads alone.
+    /// Whether the client asks the service what it can do (OPTIONS, RFC 3507 section 4.10), unasked. On by default:
+    /// the first call asks before it sends its message, while others wait for the same answer.
+    ///
+    /// - The answer is for the [whole URI](Client::uri) and all clones. It holds for its `Options-TTL`, counted from
+    ///   its arrival and held between 30 seconds and a day, or for [`options_ttl`](Self::options_ttl).
+    /// - In the last tenth of that time one call asks anew before its own message; the others go on with the old
+    ///   answer. Behind it, and when the `ISTag` has changed or the service answered 404, 405 or 501 to a message, all
+    ///   wait for a new one. An answer is not replaced before it is 30 seconds old.
+    /// - A service that does not answer, or with anything but a 200, is used as well as it can be: with the last
+    ///   answer for an hour behind its time, without one after that. It is asked again after 30 seconds, and after
+    ///   each failure later by twice the time, up to an hour. [`Timeouts::options`] limits the asking.
+    /// - Where no connection can be had for OPTIONS, the calls that wait fail with that error.
+    ///
+    /// What is known decides the [preview](Self::preview), `Allow: 204` and `206`, which files are sent
+    /// [at all](Self::transfer_ignore), how many [connections](Self::max_connections) there are, and which methods.
+    ///
+    /// Off, the client asks [by hand](Client::options) only; such an answer is used until its time is over.
+    pub const fn negotiate(mut self, asks: bool) -> Self {
+        self.negotiate = asks;
+        self
+    }
+
+    /// What the service can do, for a service that cannot tell it or tells it wrong. It is never asked.
+    ///
+    /// ```
+    /// use icap_client::Client;
+    /// use icap_proto::ServiceOptions;
+    ///
+    /// let options = ServiceOptions::respmod("av")?.preview(4096).allow_no_content();
+    /// let client = Client::builder("icap://av.local/respmod").options(options).build()?;
+    /// assert_eq!(client.known_options().unwrap().preview_bytes(), Some(4096));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn options(mut self, options: ServiceOptions) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// How long an answer without `Options-TTL` holds: an hour by default, and within the bounds of the others. By
+    /// the RFC it would hold for ever.
+    pub const fn options_ttl(mut self, ttl: Duration) -> Self {
+        self.options_ttl = ttl;
+        self
+    }
+
+    /// Calls a function with each new `ISTag` of the service (RFC 3507 section 4.7): with the tag of an answer, of
+    /// whatever kind, that differs from the one before it. Who caches answers throws them away then. The first tag
+    /// is no change. Servers of one name that do not share their state change it to and fro.
+    ///
+    /// ```
+    /// let client = icap_client::Client::builder("icap://av.local/respmod")
+    ///     .on_istag_change(|tag| println!("new signatures: {tag}"))
+    ///     .build()?;
+    /// # Ok::<(), icap_client::Error>(())
+    /// ```
+    pub fn on_istag_change(mut self, changed: impl Fn(&IsTag) + Send + Sync + 'static) -> Self {
+        self.on_istag_change = Some(Box::new(changed));
+        self
+    }
+
+    /// Answers a server that wants credentials (407, RFC 3507 section 7.1): see [`Authenticate`]. Where a caller
+    /// gives `Proxy-Authorization` or `Authorization` by [`header`](Self::header), that is sent and this not asked.
+    /// The credentials of users, forwarded from an HTTP message, are not sent to such a server.
+    pub fn credentials(mut self, authenticate: impl Authenticate) -> Self {
+        self.login = Some(Login::new(authenticate));
+        self
+    }
+
+    /// Sends at most so many bytes of a body as preview and waits for what the server makes of them
+    /// (RFC 3507 section 4.5); 0 shows it the heads alone. A body whose exact size is smaller announces that size.
+    ///
+    /// A service of which [OPTIONS](Self::negotiate) are known gets no more than it asks for there, and no preview
+    /// where it does not; by default it gets what it asks for, up to 64 KiB. A service that says nothing gets these
+    /// bytes, and without this setting no preview if it was asked, 1,024 bytes if it was not.
     pub const fn preview(mut self, bytes: u64) -> Self {
-        self.preview = Some(bytes);
+        self.preview = PreviewSize::AtMost(bytes);
         self
     }
 
     /// Sends bodies without a preview.
     pub const fn no_preview(mut self) -> Self {
-        self.preview = None;
+        self.preview = PreviewSize::Never;
+        self
+    }
+
+    /// Whether files that the service lists in `Transfer-Ignore` are not sent to it, as it asks (RFC 3507
+    /// section 4.10.2). Such a call is [`Outcome::Ignored`](crate::Outcome::Ignored). On by default; off, they are
+    /// sent whole. A single message is sent with [`never_ignored`](crate::Reqmod::never_ignored).
+    ///
+    /// The extension is that of the URL, which a user may have chosen. A message without a known URL is sent.
+    pub const fn transfer_ignore(mut self, heeded: bool) -> Self {
+        self.transfer_ignore = heeded;
         self
     }
 
     /// Keeps bodies of up to so many bytes until the server has answered, so that they can be sent once more:
-    /// such a body is offered with `Allow: 204` (RFC 3507 section 4.6) and, where the service takes part in it,
-    /// with [`Allow: 206`](Self::partial_content), comes back from a failed call, and is sent again when a kept
+    /// such a body is sent with `Allow: 204` (RFC 3507 section 4.6) unless the service is known not to give one, and,
+    /// where it takes part in that, with [`Allow: 206`](Self::partial_content); it comes back from a failed call, and is sent again when a kept
     /// connection turns out to be dead. What is kept are references to the pieces that the body gave, not copies;
     /// small pieces of large buffers keep these.
     ///
@@ -97,9 +194,10 @@ impl ClientBuilder {
     /// beginning of the adapted body and have the rest taken from the original. [`Adapted`](crate::Adapted) is
     /// one body all the same.
     ///
-    /// Only a service that is known to offer it may be told that we take it, so by default no message says
-    /// `Allow: 206`. `true` says that this one does; `false` asks for it in OPTIONS no more either. In the preview
-    /// a 206 costs nothing, behind it the body has to fit into the [replay limit](Self::replay_limit).
+    /// Only a service that is known to offer it may be told that we take it: by default one that says so in
+    /// [OPTIONS](Self::negotiate). `true` says that this one does; `false` asks for it in OPTIONS no more either. In
+    /// the preview a 206 costs nothing, behind it the body has to fit into the
+    /// [replay limit](Self::replay_limit).
     ///
     /// ```
     /// let client = icap_client::Client::builder("icap://av.local/trickle")
@@ -170,9 +268,10 @@ impl ClientBuilder {
         self
     }
 
-    /// How many connections there may be at once: 0, the default, for no limit. The `Max-Connections` of the service, once
-    /// [known](Client::options), lowers it. Calls beyond it wait in the order of their coming, up to
-    /// [`Timeouts::wait`].
+    /// How many connections there may be at once: 0, the default, for no limit. The `Max-Connections` of the
+    /// service, once [known](Self::negotiate), lowers it. So does a 503 (RFC 3507 section 4.3.3): for a minute there
+    /// are no more connections than were in use beside the one that was refused, and at least one. Calls beyond the
+    /// limit wait in the order of their coming, up to [`Timeouts::wait`].
     ///
     /// An [`Adapted`](crate::Adapted) body has a connection until it has been read or dropped: whoever holds some
     /// while calling again needs as many more.
@@ -233,6 +332,7 @@ impl ClientBuilder {
         let settings = Settings {
             preview: self.preview,
             replay_limit: self.replay_limit,
+            transfer_ignore: self.transfer_ignore,
             partial_content: self.partial_content,
             icap_trailers: self.icap_trailers,
             http_trailers: self.http_trailers,
@@ -242,7 +342,7 @@ impl ClientBuilder {
             reqmod: template(Method::Reqmod)?,
             respmod: template(Method::Respmod)?,
             options: offer::ask(&settings, template(Method::Options)?),
-            has_credentials: self.fields.has(CREDENTIALS),
+            has_credentials: self.fields.has_credentials(),
         };
         let dialer = Dialer {
             uri,
@@ -258,7 +358,11 @@ impl ClientBuilder {
             lifetime: self.max_lifetime,
             connections: self.max_connections,
         };
-        Ok(Client::new(dialer, settings, templates, Pool::new(keep)))
+        // What the caller says of the service needs no asking.
+        let asks = self.negotiate && self.options.is_none();
+        let negotiation =
+            Negotiation::new(asks, self.options, self.options_ttl, self.on_istag_change);
+        Ok(Client::new(dialer, settings, templates, Pool::new(keep), negotiation, self.login))
     }
 }
 

@@ -3,19 +3,24 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
 use icap_proto::client::Event;
-use icap_proto::{HttpHead, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode};
+use icap_proto::{
+    HttpHead, Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode,
+    Transfer,
+};
 use tokio::time::Instant;
 
 use crate::adapted::Adapted;
+use crate::authentication::{Login, Sent, is_refusal};
 use crate::client::Shared;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::exchange::{Exchange, Sending};
 use crate::message::Message;
-use crate::offer::offer;
+use crate::offer::{Terms, offer, transfer};
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
 use crate::pool::{Link, Permit};
@@ -52,30 +57,44 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let request = match request(shared, &message, &source) {
-        Ok(request) => request,
-        Err(invalid) => return Err(Failed { error: Error::Invalid(invalid), message, source }),
+    let deadline = deadline(shared.settings.timeouts.total).into_iter().chain(until).min();
+    // Nothing refers to the body while OPTIONS are waited for: it may be one that is not `Sync`.
+    let prepared = match start(shared, &message) {
+        Ok(request) => {
+            let known = shared.negotiation.known(shared, deadline).await;
+            known.and_then(|known| prepare(shared, request, &message, &source, known.as_deref()))
+        }
+        Err(error) => Err(error),
     };
-    match exchange(shared, &request, source, until).await {
-        Ok((exchange, response))
+    let (request, terms) = match prepared {
+        Ok(Some(prepared)) => prepared,
+        Ok(None) => return Ok(Outcome::Ignored(Replay::new(message.head, source))),
+        Err(error) => return Err(Failed { error, message, source }),
+    };
+    let call = Call {
+        shared,
+        request,
+        has_credentials: message.fields.has_credentials(),
+        replay_bytes: terms.replay_bytes,
+        deadline,
+        limit: Duration::MAX,
+    };
+    match call.answer(source).await {
+        Ok(Answer { exchange, response, .. })
             if message.kept_by_caller && response.status() == StatusCode::NO_CONTENT =>
         {
             dismiss(exchange).await;
             Ok(Outcome::NoContent(response))
         }
-        Ok((exchange, response)) => conclude(shared, &request, message, exchange, response).await,
+        Ok(answer) => conclude(shared, message, answer).await,
         Err((error, source)) => Err(Failed { error, message, source }),
     }
 }
 
-/// The ICAP head for a message.
-fn request<B: Body<Data = Bytes> + Unpin>(
-    shared: &Shared,
-    message: &Message,
-    source: &Source<B>,
-) -> Result<RequestHead, Invalid> {
-    let Message { method, head, context, fields, kept_by_caller } = message;
-    let templates = &shared.templates;
+/// The request with the heads and fields of its message.
+fn start(shared: &Shared, message: &Message) -> Result<RequestBuilder, Error> {
+    let Message { method, head, context, fields, .. } = message;
+    let Shared { templates, login, .. } = shared;
     let mut request = if *method == Method::Reqmod {
         templates.reqmod.clone().http_request(head.clone())
     } else {
@@ -84,19 +103,68 @@ fn request<B: Body<Data = Bytes> + Unpin>(
     if let Some(context) = context {
         request = request.http_request(context.clone());
     }
-    let request = offer(&shared.settings, None, request, source, *kept_by_caller);
-    let request = fields.apply(request, templates.has_credentials).map_err(Invalid::Header)?;
-    request.build().map_err(Invalid::Parts)
+    let request = fields.apply(request, templates.has_credentials || login.is_some());
+    request.map_err(|error| Error::Invalid(Invalid::Header(error)))
 }
 
-/// Asks the service what it can do.
+/// The request as this service wants it; none when it does not want the message.
+fn prepare<B: Body<Data = Bytes> + Unpin>(
+    shared: &Shared,
+    request: RequestBuilder,
+    message: &Message,
+    source: &Source<B>,
+    known: Option<&ServiceOptions>,
+) -> Result<Option<(RequestBuilder, Terms)>, Error> {
+    let Shared { settings, negotiation, .. } = shared;
+    if known.is_some_and(|known| !takes(known, &message.method)) {
+        negotiation.expire();
+        return Err(Error::MethodNotAllowed(message.method.clone()));
+    }
+    let transfer = transfer(known, message.url());
+    if transfer == Transfer::Ignore && settings.transfer_ignore && !message.never_ignored {
+        tracing::debug!(uri = %shared.dialer.uri, "not sent: the service ignores such files");
+        return Ok(None);
+    }
+    let preview = settings.preview.bytes(known, transfer, negotiation.asks());
+    let terms = Terms {
+        preview,
+        replay_bytes: settings.replay_limit.max(preview.unwrap_or(0)),
+        kept_by_caller: message.kept_by_caller,
+    };
+    let request = offer(settings, known, terms, request, source);
+    #[cfg(feature = "identity")]
+    let request = message
+        .fields
+        .identify(request, known)
+        .map_err(|error| Error::Invalid(Invalid::Header(error)))?;
+    Ok(Some((request, terms)))
+}
+
+/// Whether the service lists the method; some list none. Products write them in either case.
+fn takes(known: &ServiceOptions, method: &Method) -> bool {
+    let is = |listed: &Method| listed.as_str().eq_ignore_ascii_case(method.as_str());
+    known.methods().is_empty() || known.methods().iter().any(is)
+}
+
+/// Asks the service what it can do, for the caller.
 pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
-    let request = shared.templates.options.clone().build();
-    let request = request.map_err(|error| Error::Invalid(Invalid::Parts(error)))?;
+    let deadline = deadline(shared.settings.timeouts.total);
+    let options = Arc::new(ask(shared, deadline, Duration::MAX).await?);
+    shared.negotiation.learn(&shared.pool, &options);
+    Ok(Arc::unwrap_or_clone(options))
+}
+
+/// Asks the service what it can do. `limit` is for the exchange alone.
+pub(crate) async fn ask(
+    shared: &Shared,
+    deadline: Option<Instant>,
+    limit: Duration,
+) -> Result<ServiceOptions, Error> {
+    let request = shared.templates.options.clone();
+    let call = Call { shared, request, has_credentials: false, replay_bytes: 0, deadline, limit };
     // An empty text is a body that is at its end.
-    let source = Source::new(String::new());
-    let (mut exchange, response) =
-        exchange(shared, &request, source, None).await.map_err(|(error, _)| error)?;
+    let answer = call.answer(Source::new(String::new())).await;
+    let Answer { mut exchange, response, .. } = answer.map_err(|(error, _)| error)?;
     if response.status() != StatusCode::OK {
         dismiss(exchange).await;
         return Err(Error::Status(response));
@@ -111,48 +179,126 @@ pub(crate) async fn options(shared: &Shared) -> Result<ServiceOptions, Error> {
             }
         }
     }
-    let options = ServiceOptions::from_response(&response);
-    let cap = options.connections().map(|cap| usize::try_from(cap).unwrap_or(usize::MAX));
-    shared.pool.set_cap(cap);
-    Ok(options)
+    Ok(ServiceOptions::from_response(&response))
 }
 
-/// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more on
-/// a new one if that was dead.
-async fn exchange<B>(
-    shared: &Shared,
-    request: &RequestHead,
-    mut source: Source<B>,
-    until: Option<Instant>,
-) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Source<B>)>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    let deadline = [deadline(shared.settings.timeouts.total), until].into_iter().flatten().min();
-    let (mut link, mut reused) = match before(deadline, checkout(shared)).await {
-        Ok(checked_out) => checked_out,
-        Err(error) => return Err((error, source)),
-    };
-    loop {
-        let mut exchange = start(shared, link, source, deadline);
-        let error = match exchange.answer(request).await {
-            Ok(response) => return Ok((exchange, response)),
-            Err(error) => error,
-        };
-        let stale = reused && exchange.looks_stale(&error);
-        let permit;
-        (source, permit) = exchange.into_retry();
-        let Some(permit) = permit.filter(|_| stale) else { return Err((error, source)) };
-        if !source.rewind() {
-            return Err((error, source));
+/// A request on its way.
+struct Call<'a> {
+    shared: &'a Shared,
+    request: RequestBuilder,
+    /// The caller gave credentials for this request.
+    has_credentials: bool,
+    replay_bytes: u64,
+    deadline: Option<Instant>,
+    /// How long an exchange may take.
+    limit: Duration,
+}
+
+/// The head of an answer, and what it answers.
+struct Answer<B> {
+    request: RequestHead,
+    exchange: Box<Exchange<B>>,
+    response: Box<ResponseHead>,
+}
+
+impl Call<'_> {
+    /// Sends the request and waits for the head of its answer; once more with credentials if the server wants some.
+    async fn answer<B>(&self, mut source: Source<B>) -> Result<Answer<B>, (Error, Source<B>)>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let has_credentials = self.has_credentials || self.shared.templates.has_credentials;
+        let login = self.shared.login.as_ref().filter(|_| !has_credentials);
+        let mut sent = login.and_then(Login::accepted);
+        let mut refused = false;
+        loop {
+            let request = match self.with(sent.as_ref()) {
+                Ok(request) => request,
+                Err(error) => return Err((error, source)),
+            };
+            let (exchange, response) = self.exchange(&request, source).await?;
+            let Some(login) = login else { return Ok(Answer { request, exchange, response }) };
+            if refused || !is_refusal(&response) {
+                if !is_refusal(&response) {
+                    login.accept(sent.as_ref());
+                }
+                return Ok(Answer { request, exchange, response });
+            }
+            refused = true;
+            source = dismiss(exchange).await;
+            if !source.rewind() {
+                return Err((Error::Status(response), source));
+            }
+            let next = async { Ok(login.answer(&response, sent.as_ref()).await) };
+            sent = match before(self.deadline, next).await {
+                Ok(next) => next,
+                Err(error) => return Err((error, source)),
+            };
+            if sent.is_none() {
+                return Err((Error::Status(response), source));
+            }
+            tracing::debug!(uri = %self.shared.dialer.uri, "sending again with credentials");
         }
-        tracing::debug!(uri = %shared.dialer.uri, %error, "an idle connection was dead, sending again");
-        reused = false;
-        link = match before(deadline, open(shared, permit)).await {
-            Ok(link) => link,
+    }
+
+    fn with(&self, credentials: Option<&Sent>) -> Result<RequestHead, Error> {
+        Sent::add_to(credentials, self.request.clone())
+            .map_err(Invalid::Header)
+            .and_then(|request| request.build().map_err(Invalid::Parts))
+            .map_err(Error::Invalid)
+    }
+
+    /// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more
+    /// on a new one if that was dead.
+    async fn exchange<B>(
+        &self,
+        request: &RequestHead,
+        mut source: Source<B>,
+    ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Source<B>)>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let Self { shared, deadline, .. } = *self;
+        let (mut link, mut reused) = match before(deadline, checkout(shared)).await {
+            Ok(checked_out) => checked_out,
             Err(error) => return Err((error, source)),
         };
+        loop {
+            let mut exchange = self.start(link, source);
+            let error = match exchange.answer(request).await {
+                Ok(response) => {
+                    if *request.method() != Method::Options {
+                        shared.negotiation.observe(&shared.pool, &response);
+                    }
+                    return Ok((exchange, response));
+                }
+                Err(error) => error,
+            };
+            let stale = reused && exchange.looks_stale(&error);
+            let permit;
+            (source, permit) = exchange.into_retry();
+            let Some(permit) = permit.filter(|_| stale) else { return Err((error, source)) };
+            if !source.rewind() {
+                return Err((error, source));
+            }
+            tracing::debug!(uri = %shared.dialer.uri, %error, "an idle connection was dead, sending again");
+            reused = false;
+            link = match before(deadline, open(shared, permit)).await {
+                Ok(link) => link,
+                Err(error) => return Err((error, source)),
+            };
+        }
+    }
+
+    fn start<B>(&self, link: Link, source: Source<B>) -> Box<Exchange<B>> {
+        let Self { shared, replay_bytes, .. } = *self;
+        let end = deadline(self.limit).into_iter().chain(self.deadline).min();
+        let inactivity = Inactivity::new(&shared.settings.timeouts, end);
+        let sending =
+            Sending { replay_limit: replay_bytes, trailers: shared.settings.http_trailers };
+        Exchange::new(link, Arc::clone(&shared.pool), source, sending, inactivity)
     }
 }
 
@@ -169,32 +315,17 @@ async fn open(shared: &Shared, permit: Permit) -> Result<Link, Error> {
     shared.dialer.open(&shared.settings.timeouts, permit).await
 }
 
-fn start<B>(
-    shared: &Shared,
-    link: Link,
-    source: Source<B>,
-    deadline: Option<Instant>,
-) -> Box<Exchange<B>> {
-    let inactivity = Inactivity::new(&shared.settings.timeouts, deadline);
-    let sending = Sending {
-        replay_limit: shared.settings.replay_bytes(),
-        trailers: shared.settings.http_trailers,
-    };
-    Exchange::new(link, Arc::clone(&shared.pool), source, sending, inactivity)
-}
-
 /// Sorts the answer.
 async fn conclude<B>(
     shared: &Shared,
-    request: &RequestHead,
     message: Message,
-    exchange: Box<Exchange<B>>,
-    response: Box<ResponseHead>,
+    answer: Answer<B>,
 ) -> Result<Outcome<B>, Failed<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    let Answer { request, exchange, response } = answer;
     let status = response.status();
     tracing::debug!(uri = %shared.dialer.uri, %status, "answered");
     // Whether a 201 is taken has been decided by the leniency of the connection, whether a 206 by the request.

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body::Body;
-use icap_proto::{RequestBuilder, ServiceOptions, ServiceUri};
+use icap_proto::{IsTag, RequestBuilder, ServiceOptions, ServiceUri};
 
+use crate::authentication::Login;
 use crate::builder::ClientBuilder;
 use crate::call::{self, Failed};
 use crate::connect::Dialer;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::message::{Reqmod, Respmod};
+use crate::negotiation::Negotiation;
+use crate::offer::PreviewSize;
 use crate::outcome::Outcome;
 use crate::pool::Pool;
 use crate::source::Source;
@@ -32,12 +35,16 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) templates: Templates,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) login: Option<Login>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) preview: Option<u64>,
+    pub(crate) preview: PreviewSize,
     pub(crate) replay_limit: u64,
+    /// Files that the service wants ignored are not sent.
+    pub(crate) transfer_ignore: bool,
     /// Whether the service knows 206, where the caller said so.
     pub(crate) partial_content: Option<bool>,
     /// ICAP trailers are taken.
@@ -45,13 +52,6 @@ pub(crate) struct Settings {
     /// HTTP trailers are sent.
     pub(crate) http_trailers: bool,
     pub(crate) timeouts: Timeouts,
-}
-
-impl Settings {
-    /// Bytes of a body that may be kept behind the preview: what was in the preview may stay.
-    pub(crate) fn replay_bytes(&self) -> u64 {
-        self.replay_limit.max(self.preview.unwrap_or(0))
-    }
 }
 
 /// Requests with everything that is the same in all of them.
@@ -86,12 +86,21 @@ impl Client {
         settings: Settings,
         templates: Templates,
         pool: Pool,
+        negotiation: Negotiation,
+        login: Option<Login>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { dialer, settings, templates, pool: Arc::new(pool) }) }
+        pool.set_cap(negotiation.connections());
+        let pool = Arc::new(pool);
+        Self { shared: Arc::new(Shared { dialer, settings, templates, pool, negotiation, login }) }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// How many connections the service takes, where it says or showed that.
+    pub(crate) fn cap(&self) -> Option<usize> {
+        self.shared.negotiation.connections()
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -123,6 +132,7 @@ impl Client {
     /// let message = Reqmod::new(head, String::new()).header("X-Client-IP", "10.1.2.3");
     /// match client.reqmod(message).await {
     ///     Ok(Outcome::Answered(page)) => println!("blocked: {:?}", page.head()),
+    ///     Ok(Outcome::Ignored(original)) => println!("of no interest: {:?}", original.head()),
     ///     Ok(_) => println!("goes on"),
     ///     Err(failure) => {
     ///         let (error, original) = failure.into_parts();
@@ -183,13 +193,30 @@ impl Client {
         adapted.map_err(Failed::into_failure)
     }
 
-    /// Asks the service what it can do (RFC 3507 section 4.10).
+    /// Asks the service now what it can do (RFC 3507 section 4.10), however fresh the last answer is. The calls
+    /// that follow go by the new one, unless the caller [gave](ClientBuilder::options) one for good.
+    ///
+    /// There is no need to call this: the client asks by itself, see [`negotiate`](ClientBuilder::negotiate).
     ///
     /// # Errors
     ///
     /// As any call; every status but 200 is [`Error::Status`].
     pub async fn options(&self) -> Result<ServiceOptions, Error> {
         call::options(&self.shared).await
+    }
+
+    /// What the service said of itself last, without asking it: which fields it [wants](ServiceOptions::included)
+    /// for instance. `None` before the first answer, or when that is too old to be used.
+    #[must_use]
+    pub fn known_options(&self) -> Option<Arc<ServiceOptions>> {
+        self.shared.negotiation.last()
+    }
+
+    /// The tag of the last answer that had one (RFC 3507 section 4.7). What was cached from the service under
+    /// another tag is out of date; [`on_istag_change`](ClientBuilder::on_istag_change) tells when that happens.
+    #[must_use]
+    pub fn istag(&self) -> Option<IsTag> {
+        self.shared.negotiation.istag()
     }
 
     /// Closes the idle connections now and each connection in use behind its exchange, for all clones. Later

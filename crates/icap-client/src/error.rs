@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 
 use icap_proto::{
-    InvalidHeader, LengthMismatch, Misuse, ParseError, ResponseHead, StatusCode, Truncated,
+    InvalidHeader, LengthMismatch, Method, Misuse, ParseError, ResponseHead, StatusCode, Truncated,
 };
 
 use crate::original::Replay;
@@ -24,6 +24,9 @@ pub enum Error {
     /// The caller asked for something that cannot be sent. Nothing was.
     #[error("{0}")]
     Invalid(Invalid),
+    /// The service does not list this method in its `Methods` (RFC 3507 section 4.10.2). Nothing was sent.
+    #[error("the service does not take {0}")]
+    MethodNotAllowed(Method),
     /// The host has no address, or none of its addresses takes a connection.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
@@ -92,7 +95,7 @@ impl Error {
                     | StatusCode::BAD_GATEWAY
                     | StatusCode::SERVICE_UNAVAILABLE
             ),
-            Self::ClientClosed => false,
+            Self::ClientClosed | Self::MethodNotAllowed(_) => false,
             Self::Invalid(_) | Self::Protocol(_) | Self::MissingHead | Self::Source(_) => false,
             Self::Length(_) | Self::BeyondOriginal { .. } => false,
         }

@@ -59,7 +59,7 @@ use crate::timeouts::{before, deadline};
 /// |---|---|---|
 /// | no connection, no TLS, a lost connection, a broken answer, [`Error::ClientClosed`] | yes | yes |
 /// | a [time limit](crate::Timeouts) | yes | yes, but not those for waiting in our own queue and for the whole call |
-/// | 404, 405, 408 and all 5xx | yes | yes; 503 also lowers the cap |
+/// | 404, 405, 408 and all 5xx | yes | yes |
 /// | every other answer: an outcome, 400, 403, 407 | no | no, it ends the count |
 /// | a body of the caller that failed, a field that cannot be sent | no | no |
 ///
@@ -85,12 +85,7 @@ use crate::timeouts::{before, deadline};
 /// # Caps
 ///
 /// Each member has the cap of its [`Client`]. Members without room are passed over while others have some; when none
-/// has, the call waits in the queue of the best.
-///
-/// A 503 says that there were too many connections (RFC 3507 section 4.3.3). The cap of the member is then as many as
-/// were in use beside the one that was refused, at least 1. It is doubled after each 10 seconds (the length of the
-/// first [suspension](ServiceGroupBuilder::suspension)) without another 503, and lifted when that would be as many as
-/// were too many.
+/// has, the call waits in the queue of the best. The service lowers the cap by `Max-Connections`, and for a while by a 503.
 #[derive(Debug, Clone)]
 pub struct ServiceGroup {
     table: Arc<Table>,
@@ -108,7 +103,7 @@ pub struct MemberStatus {
     pub in_flight: usize,
     /// Failures in a row.
     pub failures: u32,
-    /// What a 503 has lowered the number of connections to.
+    /// How many connections the service takes, as it said in OPTIONS or as a 503 left it.
     pub cap: Option<usize>,
 }
 
@@ -238,6 +233,8 @@ impl ServiceGroup {
         while let Some(attempt) = self.table.next(&tried) {
             let Failed { message, source, .. } = last;
             match call::adapt(attempt.client.shared(), message, source, until).await {
+                // Nobody was asked.
+                Ok(outcome @ Outcome::Ignored(_)) => return Ok(outcome),
                 Ok(outcome) => {
                     attempt.answered(Asked::Call);
                     return Ok(outcome);

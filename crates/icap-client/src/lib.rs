@@ -36,11 +36,15 @@
 //!           Original<B>      Adapted<B>   its poll_frame is what moves both directions
 //! ```
 //!
+//! Before its first message a client asks the service what it can do (OPTIONS), and goes by the answer:
+//! [`ClientBuilder::negotiate`].
+//!
 //! No task is spawned: while a call is awaited the call moves the bytes, afterwards the [`Adapted`] body does,
 //! upload and download together. Its clean end gives the connection back to the pool; whoever drops a call or an
 //! [`Adapted`] early closes the connection. The tokio runtime needs its I/O and time drivers.
 
 mod adapted;
+mod authentication;
 mod builder;
 mod call;
 mod client;
@@ -48,7 +52,9 @@ mod connect;
 mod error;
 mod exchange;
 mod group;
+mod knowledge;
 mod message;
+mod negotiation;
 mod offer;
 mod original;
 mod outcome;
@@ -62,6 +68,7 @@ mod timeouts;
 mod tls;
 
 pub use adapted::Adapted;
+pub use authentication::{Authenticate, Authorization, Refusal};
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use connect::Connect;

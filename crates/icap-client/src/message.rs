@@ -4,6 +4,8 @@ use http::{Request, Response};
 use icap_proto::{
     Headers, HttpHead, HttpTypeError, InvalidHeader, Method, RequestBuilder, TrailerField,
 };
+#[cfg(feature = "identity")]
+use icap_proto::{Identity, ServiceOptions};
 
 /// An HTTP request on its way to the origin, for [`Client::reqmod`](crate::Client::reqmod)
 /// (RFC 3507 section 3.1).
@@ -23,6 +25,7 @@ pub struct Reqmod<B> {
     body: B,
     fields: Fields,
     kept_by_caller: bool,
+    never_ignored: bool,
 }
 
 impl<B> Reqmod<B> {
@@ -30,7 +33,7 @@ impl<B> Reqmod<B> {
     /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Request`]. A body
     /// that [is at its end](http_body::Body::is_end_stream) from the start is no body (`null-body`).
     pub const fn new(head: HttpHead, body: B) -> Self {
-        Self { head, body, fields: Fields::NONE, kept_by_caller: false }
+        Self { head, body, fields: Fields::NONE, kept_by_caller: false, never_ignored: false }
     }
 
     /// Adds a field to the ICAP head of this one request, such as `X-Client-IP`. A field that cannot stand there
@@ -48,10 +51,26 @@ impl<B> Reqmod<B> {
         self
     }
 
+    /// Says that the service has to see this message, even if it lists the extension in `Transfer-Ignore`: there is
+    /// no [`Outcome::Ignored`](crate::Outcome::Ignored).
+    pub const fn never_ignored(mut self) -> Self {
+        self.never_ignored = true;
+        self
+    }
+
+    /// Says who sent the request, in the fields of draft-stecher-icap-subid section 3. A service that lists fields
+    /// in `X-Include` gets no others of them; one that lists none, or is not known, gets all. Not to be given
+    /// by [`header`](Self::header) too.
+    #[cfg(feature = "identity")]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.fields.identity = Some(identity);
+        self
+    }
+
     pub(crate) fn into_parts(self) -> (Message, B) {
-        let Self { head, body, fields, kept_by_caller } = self;
+        let Self { head, body, fields, kept_by_caller, never_ignored } = self;
         let method = Method::Reqmod;
-        (Message { method, head, context: None, fields, kept_by_caller }, body)
+        (Message { method, head, context: None, fields, kept_by_caller, never_ignored }, body)
     }
 }
 
@@ -72,7 +91,13 @@ impl<B> TryFrom<Request<B>> for Reqmod<B> {
 
     fn try_from(request: Request<B>) -> Result<Self, HttpTypeError> {
         let (head, fields) = encapsulate(HttpHead::try_from(&request)?);
-        Ok(Self { head, body: request.into_body(), fields, kept_by_caller: false })
+        Ok(Self {
+            head,
+            body: request.into_body(),
+            fields,
+            kept_by_caller: false,
+            never_ignored: false,
+        })
     }
 }
 
@@ -96,6 +121,7 @@ pub struct Respmod<B> {
     body: B,
     fields: Fields,
     kept_by_caller: bool,
+    never_ignored: bool,
 }
 
 impl<B> Respmod<B> {
@@ -103,7 +129,14 @@ impl<B> Respmod<B> {
     /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Response`]. A body
     /// that [is at its end](http_body::Body::is_end_stream) from the start is no body (`null-body`).
     pub const fn new(response: HttpHead, body: B) -> Self {
-        Self { head: response, request: None, body, fields: Fields::NONE, kept_by_caller: false }
+        Self {
+            head: response,
+            request: None,
+            body,
+            fields: Fields::NONE,
+            kept_by_caller: false,
+            never_ignored: false,
+        }
     }
 
     /// Adds the head of the request that led to this response. Services that look at addresses need it, and some
@@ -128,9 +161,26 @@ impl<B> Respmod<B> {
         self
     }
 
+    /// Says that the service has to see this message, even if it lists the extension in `Transfer-Ignore`: there is
+    /// no [`Outcome::Ignored`](crate::Outcome::Ignored).
+    pub const fn never_ignored(mut self) -> Self {
+        self.never_ignored = true;
+        self
+    }
+
+    /// Says who sent the request that is answered, in the fields of draft-stecher-icap-subid section 3. A service that lists fields
+    /// in `X-Include` gets no others of them; one that lists none, or is not known, gets all. Not to be given
+    /// by [`header`](Self::header) too.
+    #[cfg(feature = "identity")]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.fields.identity = Some(identity);
+        self
+    }
+
     pub(crate) fn into_parts(self) -> (Message, B) {
-        let Self { head, request: context, body, fields, kept_by_caller } = self;
-        (Message { method: Method::Respmod, head, context, fields, kept_by_caller }, body)
+        let Self { head, request: context, body, fields, kept_by_caller, never_ignored } = self;
+        let method = Method::Respmod;
+        (Message { method, head, context, fields, kept_by_caller, never_ignored }, body)
     }
 }
 
@@ -143,7 +193,7 @@ impl<B> TryFrom<Response<B>> for Respmod<B> {
     fn try_from(response: Response<B>) -> Result<Self, HttpTypeError> {
         let (head, fields) = encapsulate(HttpHead::try_from(&response)?);
         let body = response.into_body();
-        Ok(Self { head, request: None, body, fields, kept_by_caller: false })
+        Ok(Self { head, request: None, body, fields, kept_by_caller: false, never_ignored: false })
     }
 }
 
@@ -164,9 +214,20 @@ pub(crate) struct Message {
     pub(crate) fields: Fields,
     /// The body need not come back.
     pub(crate) kept_by_caller: bool,
+    /// The service has to see it.
+    pub(crate) never_ignored: bool,
+}
+
+impl Message {
+    /// The URL of the message, as far as it is known.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.context.as_ref().unwrap_or(&self.head).target()
+    }
 }
 
 pub(crate) const CREDENTIALS: &str = "Proxy-Authorization";
+/// The field that answers a 401.
+pub(crate) const ORIGIN_CREDENTIALS: &str = "Authorization";
 
 /// Fields for an ICAP head. The first that cannot be sent is remembered, so that adding one needs no `Result`
 /// that would take the message with it.
@@ -177,11 +238,19 @@ pub(crate) struct Fields {
     /// What came in the HTTP head. The user's `Proxy-Authorization` stands in the same field as that of this client
     /// and gives way to it: two would be none to the server (RFC 3507 sections 4.4.2 and 7.1).
     forwarded: Headers,
+    /// Who sent the message.
+    #[cfg(feature = "identity")]
+    identity: Option<Identity>,
 }
 
 impl Fields {
-    pub(crate) const NONE: Self =
-        Self { valid: Headers::new(), invalid: None, forwarded: Headers::new() };
+    pub(crate) const NONE: Self = Self {
+        valid: Headers::new(),
+        invalid: None,
+        forwarded: Headers::new(),
+        #[cfg(feature = "identity")]
+        identity: None,
+    };
 
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
         if let Err(error) = self.valid.append(name, value) {
@@ -191,6 +260,11 @@ impl Fields {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.valid.get(name).is_some()
+    }
+
+    /// Whether the caller gave credentials for the ICAP server.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.has(CREDENTIALS) || self.has(ORIGIN_CREDENTIALS)
     }
 
     /// Adds the fields to a request that has credentials for the ICAP server already, or has none.
@@ -207,5 +281,19 @@ impl Fields {
             forwarded.remove(CREDENTIALS);
         }
         request.headers(&self.valid)?.headers(&forwarded)
+    }
+
+    /// Says who sent the message, as far as the service asks for it.
+    #[cfg(feature = "identity")]
+    pub(crate) fn identify(
+        &self,
+        request: RequestBuilder,
+        known: Option<&ServiceOptions>,
+    ) -> Result<RequestBuilder, InvalidHeader> {
+        let Some(identity) = &self.identity else { return Ok(request) };
+        match known.filter(|options| !options.included().is_empty()) {
+            Some(options) => identity.requested_by(options).add_to(request),
+            None => identity.add_to(request),
+        }
     }
 }

@@ -2,10 +2,60 @@
 
 use bytes::Bytes;
 use http_body::Body;
-use icap_proto::{RequestBuilder, ServiceOptions};
+use icap_proto::{RequestBuilder, ServiceOptions, Transfer};
 
 use crate::client::Settings;
 use crate::source::Source;
+
+/// The preview for a service that was not asked what it wants.
+const UNASKED: u64 = 1024;
+/// The most that a service gets as preview without a word of the caller. It is kept until the server has answered.
+const MOST: u64 = 64 * 1024;
+
+/// What the caller set for the preview.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PreviewSize {
+    Unset,
+    AtMost(u64),
+    Never,
+}
+
+impl PreviewSize {
+    /// Bytes of a body that go as preview, none for no preview.
+    pub(crate) fn bytes(
+        self,
+        known: Option<&ServiceOptions>,
+        transfer: Transfer,
+        asks: bool,
+    ) -> Option<u64> {
+        let wanted = |known: &ServiceOptions| {
+            known.preview_bytes().filter(|_| transfer == Transfer::Preview)
+        };
+        match (self, known) {
+            (Self::Never, _) => None,
+            (Self::Unset, Some(known)) => wanted(known).map(|bytes| bytes.min(MOST)),
+            (Self::Unset, None) => (!asks).then_some(UNASKED),
+            (Self::AtMost(most), Some(known)) => wanted(known).map(|bytes| bytes.min(most)),
+            (Self::AtMost(most), None) => Some(most),
+        }
+    }
+}
+
+/// How a file of this URL is to be sent. One of an unknown URL has no extension that could be ignored.
+pub(crate) fn transfer(known: Option<&ServiceOptions>, url: Option<&str>) -> Transfer {
+    let transfer = known.map_or(Transfer::Complete, |known| known.transfer_for(url.unwrap_or("")));
+    if url.is_none() && transfer == Transfer::Ignore { Transfer::Complete } else { transfer }
+}
+
+/// What goes for one message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// Bytes of the body that go as preview, none for no preview.
+    pub(crate) preview: Option<u64>,
+    /// Bytes of the body that may be kept behind the preview: what was in the preview may stay.
+    pub(crate) replay_bytes: u64,
+    pub(crate) kept_by_caller: bool,
+}
 
 /// Announces a message: whether it has a body, how much of that goes as preview, and which answers can be followed.
 ///
@@ -13,27 +63,30 @@ use crate::source::Source;
 pub(crate) fn offer<B: Body<Data = Bytes> + Unpin>(
     settings: &Settings,
     known: Option<&ServiceOptions>,
+    terms: Terms,
     mut request: RequestBuilder,
     source: &Source<B>,
-    kept_by_caller: bool,
 ) -> RequestBuilder {
+    let Terms { preview: most, replay_bytes, kept_by_caller } = terms;
     let mut preview = None;
     let mut replayable = true;
     if !source.is_at_end() {
         let size = source.size_hint().exact();
-        preview = settings.preview.map(|preview| size.map_or(preview, |size| size.min(preview)));
-        replayable = size.is_some_and(|size| size <= settings.replay_bytes());
+        preview = most.map(|most| size.map_or(most, |size| size.min(most)));
+        replayable = size.is_some_and(|size| size <= replay_bytes);
         request = request.body(true);
     }
     if let Some(preview) = preview {
         request = request.preview(preview);
     }
-    if replayable || kept_by_caller {
+    // One that does not say may take it.
+    let takes = known.is_none_or(|known| known.allow().no_content);
+    if (replayable || kept_by_caller) && takes {
         request = request.allow_no_content();
     }
     // Together with 204 it may come at any time, alone only in the preview, of which everything is kept
     // (draft-icap-ext-partial-content section 5.1).
-    let followable = replayable || (preview.is_some() && !kept_by_caller);
+    let followable = (replayable && takes) || (preview.is_some() && !kept_by_caller);
     if followable && takes_partial_content(settings, known) {
         request = request.allow_partial_content();
     }

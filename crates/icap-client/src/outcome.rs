@@ -18,6 +18,10 @@ pub enum Outcome<B> {
     Modified(Adapted<B>),
     /// Answer the user with this response; the request goes nowhere. REQMOD only.
     Answered(Adapted<B>),
+    /// The service does not want to see files of this extension (`Transfer-Ignore`, RFC 3507 section 4.10.2): the
+    /// message was not sent, and nobody has looked at it. An extension is what somebody wrote behind a dot; who
+    /// wants every message inspected switches [this](crate::ClientBuilder::transfer_ignore) off.
+    Ignored(Replay<B>),
     /// Send the message on as it was, although the call failed: only ever made by
     /// [`Failure::bypass`](crate::Failure::bypass).
     Bypassed(Replay<B>),

@@ -67,16 +67,6 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Idle>>,
     slots: Arc<Slots>,
     keep: Keep,
-    caps: Mutex<Caps>,
-}
-
-/// Who says how many connections there may be, beside the caller.
-#[derive(Debug, Clone, Copy)]
-struct Caps {
-    /// The service, in OPTIONS.
-    service: usize,
-    /// The group that the client is in, behind a 503.
-    group: usize,
 }
 
 struct Idle {
@@ -87,8 +77,7 @@ struct Idle {
 impl Pool {
     pub(crate) fn new(keep: Keep) -> Self {
         let slots = Arc::new(Slots::new(keep.connections));
-        let caps = Mutex::new(Caps { service: usize::MAX, group: usize::MAX });
-        Self { idle: Mutex::new(Vec::new()), slots, keep, caps }
+        Self { idle: Mutex::new(Vec::new()), slots, keep }
     }
 
     /// Room for a connection, if nobody has to wait for it.
@@ -145,14 +134,13 @@ impl Pool {
     /// Sets how many connections the service takes, on top of what the caller set. Those in use go on; who waits
     /// sees the new number.
     pub(crate) fn set_cap(&self, connections: Option<usize>) {
-        drop(self.change_caps(|caps| caps.service = connections.unwrap_or(usize::MAX)));
-    }
-
-    /// The same on top of both, for a service that said that there are too many. Gives the idle connections that are
-    /// now too many: closing them is I/O.
-    #[must_use = "connections are closed here"]
-    pub(crate) fn lower(&self, connections: Option<usize>) -> impl Sized + use<> {
-        self.change_caps(|caps| caps.group = connections.unwrap_or(usize::MAX))
+        let cap = connections.unwrap_or(usize::MAX).min(self.keep.connections);
+        self.slots.resize(cap);
+        let mut idle = self.lock();
+        let surplus = idle.len().saturating_sub(self.slots.free());
+        let surplus: Vec<_> = idle.drain(..surplus).collect();
+        drop(idle);
+        drop(surplus);
     }
 
     /// Connections in use, and callers that wait for one.
@@ -160,8 +148,8 @@ impl Pool {
         self.slots.used().saturating_add(self.slots.waiting())
     }
 
-    /// Connections in use.
-    pub(crate) fn used(&self) -> usize {
+    /// Connections that carry an exchange or are about to.
+    pub(crate) fn in_use(&self) -> usize {
         self.slots.used()
     }
 
@@ -175,17 +163,6 @@ impl Pool {
         self.slots.close();
         let idle = std::mem::take(&mut *self.lock());
         drop(idle);
-    }
-
-    fn change_caps(&self, change: impl FnOnce(&mut Caps)) -> Vec<Idle> {
-        let mut caps = self.caps.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut caps);
-        // Under the lock: of two changes the last one counts.
-        self.slots.resize(caps.service.min(caps.group).min(self.keep.connections));
-        drop(caps);
-        let mut idle = self.lock();
-        let surplus = idle.len().saturating_sub(self.slots.free());
-        idle.drain(..surplus).collect()
     }
 
     fn pop(&self) -> Option<Link> {

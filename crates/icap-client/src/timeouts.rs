@@ -30,6 +30,9 @@ pub struct Timeouts {
     ///
     /// A scanner is silent while it works, so this is also the longest that a scan may take.
     pub head: Duration,
+    /// For all of an OPTIONS that nobody asked for by hand, from the open connection to the end of the answer. No
+    /// call waits longer for what it can do without. 10 seconds.
+    pub options: Duration,
     /// For how long the server may do nothing while bytes are expected to move: taking the request, going on with
     /// the body of its answer. Each byte that moves starts it anew; the time that the caller's own body takes does
     /// not count. 60 seconds.
@@ -46,6 +49,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(60),
+            options: Duration::from_secs(10),
             io: Duration::from_secs(60),
             total: Duration::MAX,
         }

@@ -32,6 +32,8 @@ status_codes! {
     PARTIAL_CONTENT = 206, "Partial Content";
     /// 400: the request could not be understood.
     BAD_REQUEST = 400, "Bad Request";
+    /// 401: credentials wanted, in the words of some products.
+    UNAUTHORIZED = 401, "Unauthorized";
     /// 403: the server refuses this client.
     FORBIDDEN = 403, "Forbidden";
     /// 404: no such service.

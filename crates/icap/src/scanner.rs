@@ -21,7 +21,8 @@ use self::file::FileBody;
 /// its end and evaluates it.
 ///
 /// Memory does not grow with the file. An answer that brings the message back is compared with what was sent by
-/// SHA-256, so a server that answers 200 instead of 204 is understood without keeping the body.
+/// SHA-256, so a server that answers 200 instead of 204 is understood without keeping the body. Every file is sent,
+/// also one of an extension that the service would ignore (`Transfer-Ignore`).
 ///
 /// ```no_run
 /// use icap::scanner::{Direction, Scanner};
@@ -130,12 +131,17 @@ impl Scanner {
         let (head, outcome) = match self.direction {
             Direction::Upload => {
                 let head = message::upload(name, length).map_err(invalid)?;
-                (head.clone(), self.client.reqmod(Reqmod::new(head, body).kept_by_caller()).await)
+                (
+                    head.clone(),
+                    self.client
+                        .reqmod(Reqmod::new(head, body).kept_by_caller().never_ignored())
+                        .await,
+                )
             }
             Direction::Download => {
                 let (request, head) = message::download(name, length).map_err(invalid)?;
-                let respmod = Respmod::new(head.clone(), body).request(request).kept_by_caller();
-                (head, self.client.respmod(respmod).await)
+                let respmod = Respmod::new(head.clone(), body).request(request);
+                (head, self.client.respmod(respmod.kept_by_caller().never_ignored()).await)
             }
         };
         self.judge(&head, outcome.map_err(Error::from), sent).await
@@ -182,6 +188,7 @@ impl Scanner {
 fn problem(error: &Error) -> Problem {
     let kind = match error {
         _ if error.is_timeout() => ProblemKind::Timeout,
+        Error::MethodNotAllowed(_) => ProblemKind::MethodNotAllowed,
         Error::Protocol(_) | Error::MissingHead | Error::BeyondOriginal { .. } => {
             ProblemKind::Protocol
         }

@@ -69,7 +69,8 @@ impl Service for Early {
 
 fn options() -> ServiceOptions {
     let tag = IsTag::new("e2e").expect("a short tag");
-    ServiceOptions::respmod("end to end").expect("plain text").method(Method::Reqmod).istag(tag)
+    let options = ServiceOptions::respmod("end to end").expect("plain text");
+    options.method(Method::Reqmod).istag(tag).preview(1024).allow_no_content()
 }
 
 /// A server on loopback that stops when this is dropped.

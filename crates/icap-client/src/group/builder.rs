@@ -55,8 +55,6 @@ impl ServiceGroupBuilder {
     /// How long a suspension lasts: the `first` one, at least 100 milliseconds, and then twice as long each time that
     /// the member has not answered a call in between, up to the `longest`. 10 seconds and 180, which is how long
     /// Squid's take, by default.
-    ///
-    /// `first` is also the step in which a cap that a 503 lowered is raised again.
     pub fn suspension(mut self, first: Duration, longest: Duration) -> Self {
         let first = first.max(LEAST);
         self.suspension.first = first;

@@ -169,53 +169,6 @@ impl Health {
     }
 }
 
-/// How many connections a member takes that answered 503 (RFC 3507 section 4.3.3): not so many again.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cap(Option<Lowered>);
-
-#[derive(Debug, Clone, Copy)]
-struct Lowered {
-    connections: usize,
-    /// How many were too many.
-    too_many: usize,
-    /// When it was set or raised.
-    at: Instant,
-}
-
-impl Cap {
-    pub(super) const NONE: Self = Self(None);
-
-    pub(super) const fn connections(&self) -> Option<usize> {
-        match self.0 {
-            Some(lowered) => Some(lowered.connections),
-            None => None,
-        }
-    }
-
-    /// The service refused one more than `others` connections.
-    pub(super) fn lower(&mut self, others: usize, now: Instant) {
-        let connections = self.connections().unwrap_or(usize::MAX).min(others).max(1);
-        let too_many = others.saturating_add(1);
-        let too_many = self.0.map_or(too_many, |lowered| lowered.too_many.max(too_many));
-        self.0 = Some(Lowered { connections, too_many, at: now });
-    }
-
-    /// Twice as many when `step` went by without a 503, and any number again when that would be as many as were too
-    /// many; whether it changed.
-    pub(super) fn raise(&mut self, now: Instant, step: Duration) -> bool {
-        let Some(lowered) = &mut self.0 else { return false };
-        if now.saturating_duration_since(lowered.at) < step {
-            return false;
-        }
-        lowered.connections = lowered.connections.saturating_mul(2);
-        lowered.at = now;
-        if lowered.connections >= lowered.too_many {
-            self.0 = None;
-        }
-        true
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]
 mod tests {
@@ -370,29 +323,5 @@ mod tests {
         let call = health.admit(later + seconds(20));
         assert!(!health.answered(call, Asked::Call, &RULE));
         assert_eq!(health.failures(), 0);
-    }
-
-    #[test]
-    fn a_503_lowers_the_cap_to_those_that_were_taken() {
-        let (mut cap, now) = (Cap::NONE, Instant::now());
-        cap.lower(7, now);
-        assert_eq!(cap.connections(), Some(7));
-        cap.lower(9, now);
-        assert_eq!(cap.connections(), Some(7));
-        cap.lower(0, now);
-        assert_eq!(cap.connections(), Some(1));
-    }
-
-    #[test]
-    fn the_cap_rises_step_by_step() {
-        let (mut cap, now) = (Cap::NONE, Instant::now());
-        cap.lower(9, now);
-        cap.lower(2, now);
-        assert!(!cap.raise(now + seconds(10) - Duration::from_nanos(1), seconds(10)));
-        for (after, connections) in [(10, Some(4)), (20, Some(8)), (30, None)] {
-            assert!(cap.raise(now + seconds(after), seconds(10)));
-            assert!(!cap.raise(now + seconds(after), seconds(10)));
-            assert_eq!(cap.connections(), connections);
-        }
     }
 }

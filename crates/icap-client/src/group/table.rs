@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::balance::{Balance, Candidate};
-use super::member::{Asked, Cap, Health, State, Suspension, Ticket};
+use super::member::{Asked, Health, State, Suspension, Ticket};
 use super::verdict::Verdict;
 use super::{MemberState, MemberStatus};
 use crate::client::Client;
@@ -39,7 +39,6 @@ struct Member {
     id: u64,
     client: Client,
     health: Health,
-    cap: Cap,
     /// When it had its last turn.
     turn: u64,
 }
@@ -65,7 +64,6 @@ impl Table {
     pub(super) fn next(self: &Arc<Self>, tried: &[Tried]) -> Option<Attempt> {
         let now = Instant::now();
         let mut rows = self.lock();
-        rows.raise_caps(now, self.rule.first);
         let open = rows.members.iter().enumerate().filter(|(_, member)| {
             !tried.iter().any(|tried| tried.is(member)) && member.health.is_open(now)
         });
@@ -100,13 +98,9 @@ impl Table {
     pub(super) fn replace(&self, clients: Vec<Client>) {
         let mut rows = self.lock();
         let gone = rows.replace(clients);
-        // What closes connections is dropped behind the lock.
-        let surplus: Vec<_> = gone.iter().map(|member| member.client.pool().lower(None)).collect();
-        let stay = rows.members.iter();
-        let lowered: Vec<_> =
-            stay.map(|member| member.client.pool().lower(member.cap.connections())).collect();
         drop(rows);
-        drop((gone, surplus, lowered));
+        // The last of its clones closes connections: not under the lock.
+        drop(gone);
         self.changed.notify_waiters();
     }
 
@@ -151,22 +145,11 @@ impl Rows {
                 same.or_else(|| free.iter().position(|member| member.client.uri() == client.uri()));
             let known = same.map(|index| free.remove(index));
             self.ids = self.ids.saturating_add(1);
-            let (id, health, cap, turn) = known
-                .map_or((self.ids, Health::NEW, Cap::NONE, 0), |known| {
-                    (known.id, known.health, known.cap, known.turn)
-                });
-            self.members.push(Member { id, client, health, cap, turn });
+            let (id, health, turn) = known
+                .map_or((self.ids, Health::NEW, 0), |known| (known.id, known.health, known.turn));
+            self.members.push(Member { id, client, health, turn });
         }
         old
-    }
-
-    fn raise_caps(&mut self, now: Instant, step: Duration) {
-        for member in &mut self.members {
-            if member.cap.raise(now, step) {
-                // More room closes nothing.
-                drop(member.client.pool().lower(member.cap.connections()));
-            }
-        }
     }
 
     fn closed_longest(&self) -> Option<usize> {
@@ -193,7 +176,7 @@ impl Member {
             },
             in_flight: self.client.pool().load(),
             failures: self.health.failures(),
-            cap: self.cap.connections(),
+            cap: self.client.cap(),
         }
     }
 }
@@ -243,7 +226,6 @@ impl Attempt {
             Verdict::Answered => return self.answered(asked),
             Verdict::Busy | Verdict::Ours => return,
             Verdict::Failed => {}
-            Verdict::Overloaded => self.lower_cap(),
         }
         self.reported = true;
         let uri = self.client.uri();
@@ -258,15 +240,6 @@ impl Attempt {
             }
             None => tracing::info!(%uri, %error, "a call failed"),
         }
-    }
-
-    fn lower_cap(&self) {
-        let surplus = self.with_member(|member, _, now| {
-            // The connection of this call is no longer in use.
-            member.cap.lower(member.client.pool().used(), now);
-            member.client.pool().lower(member.cap.connections())
-        });
-        drop(surplus);
     }
 
     /// Does something with the member, if it is one still.

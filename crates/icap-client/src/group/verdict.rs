@@ -12,8 +12,6 @@ pub(super) enum Verdict {
     Answered,
     /// The member's; another one may do better.
     Failed,
-    /// The same, and there were too many connections (503, RFC 3507 section 4.3.3).
-    Overloaded,
     /// Not the member's, but another one may do better.
     Busy,
     /// The caller's: it says nothing about the member, and no other helps.
@@ -24,6 +22,7 @@ impl Verdict {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::Connect(_) | Error::Tls(_) | Error::ClientClosed => Self::Failed,
+            Error::MethodNotAllowed(_) => Self::Failed,
             Error::Write(_) | Error::Read(_) | Error::Closed(_) => Self::Failed,
             Error::Protocol(icap_proto::Error::Misuse(_)) => Self::Ours,
             Error::Protocol(_) | Error::MissingHead => Self::Failed,
@@ -47,7 +46,6 @@ impl Verdict {
 
     fn of_status(status: StatusCode) -> Self {
         match status {
-            StatusCode::SERVICE_UNAVAILABLE => Self::Overloaded,
             StatusCode::NOT_FOUND
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::REQUEST_TIMEOUT => Self::Failed,
@@ -59,6 +57,6 @@ impl Verdict {
 
     /// Whether the message goes to another member, if it is whole.
     pub(super) const fn fails_over(self) -> bool {
-        matches!(self, Self::Failed | Self::Overloaded | Self::Busy)
+        matches!(self, Self::Failed | Self::Busy)
     }
 }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use icap_client::{Client, Connect, Error};
+use icap_client::{Connect, Error};
 use icap_proto::ServiceUri;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::peer::{HELLO, NO_CONTENT, answered, get, passes, post, read, serve};
+use crate::peer::{HELLO, NO_CONTENT, answered, by_hand, get, passes, post, read, serve};
 
 /// Another address under the name of the service.
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn a_function_connects() {
         assert_eq!((uri.host(), uri.port()), ("av.example", 1344));
         TcpStream::connect(("127.0.0.1", port))
     };
-    let client = Client::builder("icap://av.example/s").connector(connector).build().unwrap();
+    let client = by_hand("icap://av.example/s").connector(connector).build().unwrap();
     passes(client.reqmod(get()).await.unwrap());
     assert!(
         server
@@ -43,7 +43,7 @@ async fn a_function_connects() {
 #[tokio::test]
 async fn what_a_connector_says_is_told() {
     let connector = |_: ServiceUri| async { Err::<TcpStream, _>(io::Error::other("no tunnel")) };
-    let client = Client::builder("icap://s/").connector(connector).build().unwrap();
+    let client = by_hand("icap://s/").connector(connector).build().unwrap();
     let failure = client.reqmod(get()).await.unwrap_err();
     assert_eq!(failure.to_string(), "cannot connect: no tunnel");
     assert!(matches!(failure.error(), Error::Connect(_)) && failure.original().is_some());
@@ -58,7 +58,7 @@ async fn unix_sockets_connect() {
     let path = std::env::temp_dir().join(format!("icap-client-{}.sock", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
-    let builder = || Client::builder("icap://localhost/s").connector(UnixConnector::new(&path));
+    let builder = || by_hand("icap://localhost/s").connector(UnixConnector::new(&path));
     let server = tokio::spawn(async move {
         let (mut io, _) = listener.accept().await.unwrap();
         for _ in 0..2 {
@@ -154,7 +154,7 @@ async fn vectored_writes_get_through() {
     let port = client.build().unwrap().uri().port();
     let vectored = Arc::new(AtomicUsize::new(0));
     let connector = Counting { port, vectored: Arc::clone(&vectored) };
-    let builder = Client::builder("icap://s/").connector(connector);
+    let builder = by_hand("icap://s/").connector(connector);
     let client = builder.no_preview().build().unwrap();
     // Small pieces are copied together.
     let large = Full::new(Bytes::from(vec![b'x'; 50_000]));

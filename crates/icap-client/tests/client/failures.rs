@@ -6,13 +6,13 @@ use icap_proto::{HttpHead, Truncated};
 
 use crate::body::Frames;
 use crate::peer::{
-    CONTINUE, HELLO, Peer, get, modified, page, passes, post, read, serve, shows, text,
+    CONTINUE, HELLO, Peer, by_hand, get, modified, page, passes, post, read, serve, shows, text,
 };
 
 #[tokio::test]
 async fn connect_refused_gives_the_message_back() {
     let address = Peer::bind().await.address;
-    let client = Client::builder(format!("icap://{address}/s")).build().unwrap();
+    let client = by_hand(&format!("icap://{address}/s")).build().unwrap();
     let (error, original) = client.respmod(page(text("hello"))).await.unwrap_err().into_parts();
     assert!(
         matches!(&error, Error::Connect(io) if io.kind() == std::io::ErrorKind::ConnectionRefused)
@@ -171,7 +171,7 @@ async fn dropping_a_call_closes_the_connection() {
 
 #[tokio::test]
 async fn what_cannot_be_sent_is_refused_with_the_message() {
-    let client = Client::builder("icap://127.0.0.1:1/s").build().unwrap();
+    let client = by_hand("icap://127.0.0.1:1/s").build().unwrap();
     let response = HttpHead::response(200, "OK", [("A", "b")]).unwrap();
     for (message, text) in [
         (
@@ -221,7 +221,7 @@ async fn ipv6_literals_connect() {
     let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else { return };
     let port = listener.local_addr().unwrap().port();
     let server = tokio::spawn(async move { listener.accept().await.map(|_| ()) });
-    let client = Client::builder(format!("icap://[::1]:{port}/s")).build().unwrap();
+    let client = by_hand(&format!("icap://[::1]:{port}/s")).build().unwrap();
     let failure = client.reqmod(get()).await.unwrap_err();
     assert!(!matches!(failure.error(), Error::Connect(_)), "{failure}");
     server.await.unwrap().unwrap();
@@ -239,7 +239,7 @@ async fn all_addresses_are_tried() {
     })
     .await;
     let port = client.build().unwrap().uri().port();
-    let client = Client::builder(format!("icap://localhost:{port}/s")).build().unwrap();
+    let client = by_hand(&format!("icap://localhost:{port}/s")).build().unwrap();
     passes(client.reqmod(get()).await.unwrap());
     server.await.unwrap();
 }
@@ -255,6 +255,9 @@ fn everything_is_send_and_sync() {
     }
     let client = check(Client::builder("icap://s/").build().unwrap());
     drop(send(client.reqmod(get())));
+    // Of a body only `Send` is asked.
+    let body = http_body_util::combinators::UnsyncBoxBody::new(text("a"));
+    drop(send(client.reqmod(post(body))));
     drop(send(client.options()));
     let _: fn(icap_client::Adapted<String>) -> _ = check::<icap_client::Adapted<String>>;
     let _: fn(icap_client::Original<String>) -> _ = check::<icap_client::Original<String>>;

@@ -10,6 +10,7 @@ mod node;
 mod peer;
 
 mod answers;
+mod authentication;
 mod connect;
 mod duplex;
 mod early;
@@ -19,6 +20,7 @@ mod group_health;
 mod group_random;
 mod http_messages;
 mod lengths;
+mod negotiation;
 mod options;
 mod partial;
 mod poison;
@@ -29,4 +31,5 @@ mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod trailers;
+mod transfer;
 mod waiting;

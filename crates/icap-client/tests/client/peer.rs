@@ -33,12 +33,17 @@ impl Peer {
 
     /// A builder for a client of this server that sends no `User-Agent`.
     pub(crate) fn client(&self) -> ClientBuilder {
-        Client::builder(format!("icap://{}/s", self.address)).user_agent("")
+        by_hand(&format!("icap://{}/s", self.address)).user_agent("")
     }
 
     pub(crate) async fn accept(&self) -> Connection {
         Connection::new(self.listener.accept().await.unwrap().0)
     }
+}
+
+/// A builder for a client that does what the test says and asks for no OPTIONS before.
+pub(crate) fn by_hand(uri: &str) -> ClientBuilder {
+    Client::builder(uri).negotiate(false)
 }
 
 /// Starts a server that plays `script`. The handle gives what the script gives and fails when it fails.

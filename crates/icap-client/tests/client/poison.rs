@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinSet;
 
-use crate::peer::ok;
+use crate::peer::{by_hand, ok};
 
 /// What the server makes of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ async fn run(acts: Vec<Act>, callers: usize, calls: usize) -> (usize, Arc<Script
         tokio::spawn(play(Arc::clone(&server), far));
         async { Ok(near) }
     };
-    let builder = Client::builder("icap://memory/s").connector(connector);
+    let builder = by_hand("icap://memory/s").connector(connector);
     let client = builder.max_connections(8).build().unwrap();
     let mut tasks = JoinSet::new();
     for caller in 0..callers {

@@ -7,7 +7,7 @@ use icap_client::Error;
 
 use crate::body::Frames;
 use crate::peer::{
-    CONTINUE, HELLO, NO_CONTENT, answered, get, ok, page, passes, post, read, serve, text,
+    CONTINUE, HELLO, NO_CONTENT, answered, by_hand, get, ok, page, passes, post, read, serve, text,
 };
 
 /// Time for what was sent to arrive.
@@ -139,7 +139,7 @@ async fn a_connection_closed_while_the_program_was_busy_is_not_used() {
             std::thread::sleep(Duration::from_millis(100));
         }
     });
-    let client = icap_client::Client::builder(uri).no_preview().build().unwrap();
+    let client = by_hand(&uri).no_preview().build().unwrap();
     assert_eq!(read(answered(client.reqmod(get()).await.unwrap())).await, "HELLO");
     std::thread::sleep(Duration::from_millis(200));
     let outcome = client.reqmod(post(text("hello"))).await.unwrap();

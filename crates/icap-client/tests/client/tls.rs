@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::peer::{HELLO, NO_CONTENT, answered, get, passes, read};
+use crate::peer::{HELLO, NO_CONTENT, answered, by_hand, get, passes, read};
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
@@ -139,7 +139,7 @@ where
 /// A client of the server at `address`, which is to be av.example.
 fn client(address: SocketAddr, tls: Tls) -> ClientBuilder {
     let connector = move |_: ServiceUri| TcpStream::connect(address);
-    Client::builder("icaps://av.example/s").connector(connector).tls(tls)
+    by_hand("icaps://av.example/s").connector(connector).tls(tls)
 }
 
 /// Reads a request without a body; false at the end of the connection.
@@ -233,7 +233,7 @@ async fn addresses_are_names() {
         let name = host.trim_matches(['[', ']']);
         let (address, server) = listen(authority.sign(&named(name)).config(), answer_all).await;
         let connector = move |_: ServiceUri| TcpStream::connect(address);
-        let client = Client::builder(format!("icaps://{host}/s")).connector(connector);
+        let client = by_hand(&format!("icaps://{host}/s")).connector(connector);
         let client = client.tls(tls().roots_pem(authority.pem.as_str())).build().unwrap();
         assert_eq!(client.uri().port(), 11344);
         passes(client.reqmod(get()).await.unwrap());

@@ -6,8 +6,8 @@ use icap_proto::Truncated;
 
 use crate::body::Frames;
 use crate::peer::{
-    CONTINUE, HELLO, NO_CONTENT, answered, get, modified, ok, page, passes, read, serve, text,
-    unmodified,
+    CONTINUE, HELLO, NO_CONTENT, answered, by_hand, get, modified, ok, page, passes, read, serve,
+    text, unmodified,
 };
 
 /// An answer whose ICAP trailer has these lines.
@@ -115,7 +115,7 @@ async fn extensions_are_asked_for_unless_switched_off() {
         let (client, server) = serve(|peer| async move {
             let mut peer = peer.accept().await;
             let options = peer.head().await.0;
-            peer.write("ICAP/1.0 200 OK\r\nMethods: REQMOD\r\n\r\n").await;
+            peer.write("ICAP/1.0 200 OK\r\nMethods: REQMOD\r\nAllow: 204\r\n\r\n").await;
             let message = peer.head().await.0;
             peer.write(NO_CONTENT).await;
             [options, message]
@@ -136,7 +136,7 @@ async fn extensions_are_asked_for_unless_switched_off() {
 /// ICAP-139: no ICAP trailer is promised to anybody, not even by hand.
 #[tokio::test]
 async fn no_icap_trailer_can_be_promised() {
-    let client = icap_client::Client::builder("icap://127.0.0.1:1/s").build().unwrap();
+    let client = by_hand("icap://127.0.0.1:1/s").build().unwrap();
     let failure = client.reqmod(get().header("Trailer", "X-Sum")).await.unwrap_err();
     assert!(matches!(failure.error(), Error::Invalid(Invalid::Header(_))), "{failure}");
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::peer::{HELLO, NO_CONTENT, answered, get, passes, read, serve};
+use crate::peer::{HELLO, NO_CONTENT, answered, by_hand, get, passes, read, serve};
 
 /// How long the server thinks.
 const WORK: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ struct Memory {
 impl Memory {
     fn client(&self) -> ClientBuilder {
         let memory = self.clone();
-        Client::builder("icap://memory/s").connector(move |_: ServiceUri| {
+        by_hand("icap://memory/s").connector(move |_: ServiceUri| {
             let (near, far) = duplex(10_000);
             tokio::spawn(memory.clone().serve(far));
             async { Ok(near) }
@@ -159,7 +159,7 @@ async fn dropped_calls_give_their_place_back() {
             Ok(near)
         }
     };
-    let builder = Client::builder("icap://memory/s").connector(connector);
+    let builder = by_hand("icap://memory/s").connector(connector);
     let client = builder.max_connections(3).timeouts(patient()).build().unwrap();
     let mut callers = JoinSet::new();
     for number in 0..300u64 {
