@@ -24,5 +24,7 @@ mod replay;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tower")]
+mod tower;
 mod trailers;
 mod waiting;
