@@ -42,7 +42,8 @@
 //! use icap_client::{Outcome, Reqmod};
 //!
 //! let pieces = stream::iter([Ok::<_, std::io::Error>(Bytes::from("he")), Ok(Bytes::from("llo"))]);
-//! let request = http::Request::post("http://www.example/up").body(StreamBody::new(pieces.map_ok(Frame::data)))?;
+//! let body = StreamBody::new(pieces.map_ok(Frame::data));
+//! let request = http::Request::post("http://www.example/up").body(body)?;
 //! if let Outcome::Modified(adapted) = client.reqmod(Reqmod::try_from(request)?).await? {
 //!     let mut pieces = adapted.into_data_stream();
 //!     while let Some(piece) = pieces.next().await {

@@ -59,7 +59,7 @@ async fn requests_and_responses_go_past_their_services() {
         assert_eq!(http, "PUT /b HTTP/1.1\r\nhost: h\r\n\r\nHTTP/1.1 200 OK\r\nx-page: 1\r\n\r\n");
         assert_eq!(
             peer.until("ieof\r\n\r\n").await,
-            "15\r\nPUT /b Some(5) HELLO\r\n0; ieof\r\n\r\n"
+            "14\r\nPUT /b Some(5) HELLO\r\n0; ieof\r\n\r\n"
         );
         peer.write(ok("done")).await;
     })
