@@ -122,7 +122,7 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
     /// it is first read, and then there is nothing left to wait for (RFC 9110 section 10.1.1).
     ///
     /// ```no_run
-    /// # async fn run(client: icap_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn run(client: icap_client::Client) -> Result<(), icap_client::BoxError> {
     /// use bytes::Bytes;
     /// use http::Request;
     /// use http_body_util::{BodyExt, Either, Full};
