@@ -134,7 +134,8 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
     ///     Outcome::Modified(adapted) => adapted.into_request()?.map(Either::Right),
     ///     _ => return Err("refused".into()),
     /// };
-    /// println!("{} {}", request.uri(), request.into_body().collect().await?.to_bytes().len());
+    /// println!("{}", request.uri());
+    /// println!("{} bytes", request.into_body().collect().await?.to_bytes().len());
     /// # Ok(())
     /// # }
     /// ```
