@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proof against products that others made: c-icap (server and client), ClamAV, Squid and curl.
-#   ci/interop.sh [NAME-PREFIX]      e.g. ci/interop.sh squid/
+#   ci/interop.sh [NAME-PREFIX]      e.g. ci/interop.sh squid/ or ci/interop.sh proxy/
 # Installs what is missing (ci/install-debian.sh), builds, starts everything on 127.0.0.1, prints one line a case.
 # Status 0 if all cases passed. Ports and helpers: ci/interop/lib.sh.
 # shellcheck source=ci/interop/lib.sh
@@ -44,6 +44,27 @@ cases() {
     it scan/several-files                 20  scan_several
     it scan/no-such-service               20  scan_error "icap://127.0.0.1:$INTEROP_CICAP_PORT/nosuch"
     it scan/no-server                     20  scan_error icap://127.0.0.1:1/echo
+
+    for service in echo av; do
+        for size in 0 1024 1M 64M; do
+            it proxy/$service-get-$size         60  proxy_get $service /size/$size
+            it proxy/$service-get-chunked-$size 60  proxy_get $service /chunked/$size
+            it proxy/$service-post-$size        60  proxy_post $service $size
+            it proxy/$service-post-chunked-$size 60 proxy_post $service $size   -H 'Transfer-Encoding: chunked'
+        done
+        it proxy/$service-expect          20  proxy_post $service 1M            -H 'Expect: 100-continue'
+        it proxy/$service-head            20  proxy_head $service
+        it proxy/$service-not-modified    20  proxy_not_modified $service
+        it proxy/$service-connect         20  proxy_connect $service
+    done
+    it proxy/eicar-download               20  proxy_eicar_download /eicar
+    it proxy/eicar-first-download         20  proxy_eicar_download /eicar-first/1M
+    it proxy/eicar-last-download          20  proxy_eicar_download /eicar-last/1M
+    it proxy/eicar-upload                 20  proxy_eicar_upload
+    it proxy/eicar-first-upload           20  proxy_eicar_upload 1M
+    it proxy/no-origin                    20  proxy_no_origin
+    it proxy/killed-in-mid-body           40  proxy_killed --http1.1
+    it proxy/killed-in-mid-body-http1.0   40  proxy_killed --http1.0
 
     it squid/get-0                        20  squid_get /size/0
     it squid/get-1k                       20  squid_get /size/1024
@@ -293,6 +314,118 @@ adapted() {
 
 http_header() { sed -n "s/^$1: *\([^\r]*\).*/\1/pI" "$CASE_DIR/head"; }
 
+# --- curl, adapting-proxy, c-icap, origin -------------------------------------------------------------------------
+
+proxy_get() {
+    through_proxy "$1" 200 "$2"
+    expect body "$(origin_hash 5)" "$(sha256 "$CASE_DIR/body")"
+    asked_c_icap "$1" REQMOD
+    asked_c_icap "$1" RESPMOD
+}
+
+proxy_post() {
+    local service=$1 size=$2 hash
+    shift 2
+    bytes "$size" >"$CASE_DIR/file"
+    hash=$(sha256 "$CASE_DIR/file")
+    # An Expect of the case stands behind this one, which takes out that of curl.
+    through_proxy "$service" 200 /echo -H Expect: --data-binary "@$CASE_DIR/file" "$@"
+    expect 'body at the origin' "$hash" "$(origin_hash 4)"
+    expect 'body that came back' "$hash" "$(sha256 "$CASE_DIR/body")"
+    asked_c_icap "$service" REQMOD
+    asked_c_icap "$service" RESPMOD
+}
+
+proxy_head() {
+    through_proxy "$1" 200 /size/1M --head
+    expect Content-Length $((1 << 20)) "$(http_header Content-Length)"
+    asked_c_icap "$1" RESPMOD
+}
+
+proxy_not_modified() {
+    through_proxy "$1" 304 /cached -H 'If-None-Match: "v1"'
+    expect ETag '"v1"' "$(http_header ETag)"
+    [ ! -s "$CASE_DIR/body" ] || fail '304 with a body'
+    asked_c_icap "$1" RESPMOD
+}
+
+# RESPMOD sees nothing of what is in the tunnel.
+proxy_connect() {
+    through_proxy "$1" 200 /size/1M --proxytunnel
+    expect body "$(origin_hash 5)" "$(sha256 "$CASE_DIR/body")"
+    asked_c_icap "$1" REQMOD
+    ! grep -q ' RESPMOD ' <(c_icap_log) || fail 'RESPMOD of a tunnel'
+}
+
+proxy_eicar_download() {
+    through_proxy av 403 "$1"
+    ! grep -qF "$(eicar)" "$CASE_DIR/body" || fail 'it came through'
+    grep -qi virus "$CASE_DIR/body" || fail 'no block page'
+}
+
+proxy_eicar_upload() {
+    { eicar && bytes "${1:-0}"; } >"$CASE_DIR/file"
+    through_proxy av 403 /echo -H Expect: --data-binary "@$CASE_DIR/file"
+    ! grep -F "case=$CASE " "$WORK/origin.log" || fail 'it reached the origin'
+}
+
+proxy_no_origin() {
+    INTEROP_ORIGIN_PORT=1 through_proxy echo 502 /
+}
+
+# The server dies behind the head of its answer; nothing makes the part that came look whole. The next is refused.
+proxy_killed() {
+    local url="http://127.0.0.1:$INTEROP_ORIGIN_PORT/chunked/64M?case=$CASE" user end=0 i
+    [ -e "$WORK/doomed.pid" ] ||
+        start doomed "$INTEROP_DOOMED_PORT" "$RELEASE/scan-server" --listen "127.0.0.1:$INTEROP_DOOMED_PORT"
+    curl -q -sS "$1" --noproxy '' -x "127.0.0.1:$INTEROP_PROXY_KILL_PORT" --max-time 35 --limit-rate 1M \
+        -o "$CASE_DIR/body" "$url" &
+    user=$!
+    for ((i = 0; i < 100; i++)); do
+        if [ "$(stat -c %s "$CASE_DIR/body" 2>/dev/null || echo 0)" -gt 100000 ]; then break; fi
+        sleep 0.1
+    done
+    kill -KILL -- "-$(cat "$WORK/doomed.pid")"
+    rm "$WORK/doomed.pid"
+    wait "$user" || end=$?
+    # Chunks without the last one, or a connection that was reset.
+    [[ $end =~ ^(18|56)$ ]] || fail "exit status of curl: $end"
+    [ "$(stat -c %s "$CASE_DIR/body")" -lt $((64 << 20)) ] || fail 'the body is whole'
+    cmp -n "$(stat -c %s "$CASE_DIR/body")" "$CASE_DIR/body" <(bytes 64M)
+    through_proxy kill 503 /size/1024
+}
+
+# through_proxy echo|av|kill STATUS PATH CURL-ARGUMENT...
+through_proxy() {
+    local port wanted=$2 url="http://127.0.0.1:$INTEROP_ORIGIN_PORT$3?case=$CASE" status end=0
+    case $1 in
+    echo) port=$INTEROP_PROXY_ECHO_PORT ;;
+    av) port=$INTEROP_PROXY_AV_PORT ;;
+    kill) port=$INTEROP_PROXY_KILL_PORT ;;
+    esac
+    shift 3
+    stat -c %s "$WORK/c-icap.access.log" >"$CASE_DIR/logged" 2>/dev/null || echo 0 >"$CASE_DIR/logged"
+    status=$(curl -q -sS --noproxy '' -x "127.0.0.1:$port" --max-time 55 --suppress-connect-headers \
+        -D "$CASE_DIR/head" -o "$CASE_DIR/body" -w '%{http_code}' "$@" "$url") || end=$?
+    cat "$CASE_DIR/head"
+    expect 'HTTP status' "$wanted" "$status"
+    expect 'exit status of curl' 0 "$end"
+}
+
+# asked_c_icap echo|av METHOD: c-icap logged such a transaction since the case began, and its good end.
+asked_c_icap() {
+    local service=$1 i
+    if [ "$1" = av ]; then service=virus_scan; fi
+    for ((i = 0; i < 50; i++)); do
+        if c_icap_log | grep -qE "$2 .*$service.* 20[04]"; then return 0; fi
+        sleep 0.1
+    done
+    c_icap_log
+    fail "c-icap logged no $2 of $service"
+}
+
+c_icap_log() { tail -c "+$(($(cat "$CASE_DIR/logged") + 1))" "$WORK/c-icap.access.log"; }
+
 # ------------------------------------------------------------------------------------------------------------------
 
 main() {
@@ -305,6 +438,7 @@ main() {
     start_c_icap
     start_scan_server
     start_squid
+    start_proxies
     cases
     summary
 }

@@ -11,6 +11,11 @@ export INTEROP_SCAN_PORT=${INTEROP_SCAN_PORT:-18344}
 export INTEROP_CICAP_PORT=${INTEROP_CICAP_PORT:-18345}
 export INTEROP_CLAMD_PORT=${INTEROP_CLAMD_PORT:-18310}
 export INTEROP_SQUID_PORT=${INTEROP_SQUID_PORT:-18128}
+# adapting-proxy with c-icap's echo, with virus_scan, and with a server that is killed.
+export INTEROP_PROXY_ECHO_PORT=${INTEROP_PROXY_ECHO_PORT:-18129}
+export INTEROP_PROXY_AV_PORT=${INTEROP_PROXY_AV_PORT:-18130}
+export INTEROP_PROXY_KILL_PORT=${INTEROP_PROXY_KILL_PORT:-18131}
+export INTEROP_DOOMED_PORT=${INTEROP_DOOMED_PORT:-18346}
 PATH=$PATH:/usr/sbin:/sbin # squid and clamd, when a user runs this
 umask 022
 
@@ -265,4 +270,18 @@ CONF
     if [ "$(id -u)" = 0 ]; then chown proxy:proxy "$WORK/squid" "$WORK"/squid.*.log; fi
     # -n: shared memory of its own, beside any squid that runs on this machine already.
     start squid "$INTEROP_SQUID_PORT" squid -N -n "interop$INTEROP_SQUID_PORT" -f "$WORK/squid.conf"
+}
+
+# start_proxy NAME PORT ICAP-PORT REQMOD-SERVICE RESPMOD-SERVICE
+start_proxy() {
+    start "$1" "$2" "$RELEASE/adapting-proxy" --listen "127.0.0.1:$2" \
+        --reqmod "icap://127.0.0.1:$3/$4" --respmod "icap://127.0.0.1:$3/$5"
+}
+
+start_proxies() {
+    start_proxy proxy-echo "$INTEROP_PROXY_ECHO_PORT" "$INTEROP_CICAP_PORT" echo echo
+    start_proxy proxy-av "$INTEROP_PROXY_AV_PORT" "$INTEROP_CICAP_PORT" virus_scan virus_scan
+    # A scan-server of its own, for a case that kills it.
+    start doomed "$INTEROP_DOOMED_PORT" "$RELEASE/scan-server" --listen "127.0.0.1:$INTEROP_DOOMED_PORT"
+    start_proxy proxy-kill "$INTEROP_PROXY_KILL_PORT" "$INTEROP_DOOMED_PORT" echo echo
 }

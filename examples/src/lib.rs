@@ -4,3 +4,8 @@
 pub mod engine;
 pub mod samples;
 pub mod scan_service;
+
+/// Compiles what the book shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+pub struct Embedding;

@@ -4,18 +4,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use icap_proto::client::Event;
 use icap_proto::{
-    BodyLength, Headers, HttpHead, HttpTypeError, InvalidStartLine, ResponseHead, StatusCode,
-    TrailerField, Truncated,
+    BodyLength, Headers, HttpHead, HttpTypeError, ResponseHead, StatusCode, Truncated,
 };
 
 use crate::error::{BoxError, Error};
 use crate::exchange::Exchange;
+use crate::outgoing;
 use crate::suffix::Suffix;
 
 /// A message from the service: its HTTP head, and a body that streams.
@@ -101,19 +99,14 @@ impl<B> Adapted<B> {
     ///
     /// It is HTTP/1.1 whatever the head says: an intermediary sends its own version (RFC 9110 section 2.5), and HTTP
     /// libraries cannot send a body of unknown length as HTTP/1.0. `Host` names the authority of the URI, if that has
-    /// one (RFC 9112 section 3.2.2).
+    /// one (RFC 9112 section 3.2.2). `Expect: 100-continue` is left out: the body was asked for when it was read
+    /// (RFC 9110 section 10.1.1).
     ///
     /// # Errors
     ///
     /// A head that is no request, or that the `http` crate cannot express.
     pub fn into_request(self) -> Result<Request<Self>, HttpTypeError> {
-        let mut request = self.outgoing_head(None).to_request()?;
-        *request.version_mut() = Version::HTTP_11;
-        if let Some(authority) = request.uri().authority().map(Authority::as_str) {
-            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-            let host = HeaderValue::from_str(host).map_err(|_| InvalidStartLine::Target)?;
-            request.headers_mut().insert(HOST, host);
-        }
+        let request = outgoing::request(&self.head, self.body_length(), false)?;
         Ok(request.map(|()| self))
     }
 
@@ -121,23 +114,19 @@ impl<B> Adapted<B> {
     /// and with no length that its body may not have. To HEAD the length stays. It is HTTP/1.1, as
     /// [`into_request`](Self::into_request) has it.
     ///
+    /// To CONNECT there is no 2xx: services answer with block pages that say 200, which would tell the user that the
+    /// tunnel is open. Such a page leaves as 403.
+    ///
     /// # Errors
     ///
     /// A head that is no response, or that the `http` crate cannot express.
     pub fn into_response(self, request_method: &Method) -> Result<Response<Self>, HttpTypeError> {
-        let head = self.outgoing_head(Some(request_method.as_str()));
-        let mut response = head.to_response()?;
-        *response.version_mut() = Version::HTTP_11;
+        let response = outgoing::answer(&self.head, self.body_length(), request_method)?;
         Ok(response.map(|()| self))
     }
 
-    /// The head as it may leave as HTTP (RFC 9112 section 6.3).
-    fn outgoing_head(&self, request_method: Option<&str>) -> HttpHead {
-        let mut head = self.head.clone();
-        let has_body = self.response.has_body();
-        head.reframe(if has_body { BodyLength::Unknown } else { BodyLength::None }, request_method);
-        head.remove_hop_by_hop(TrailerField::Keep);
-        head
+    fn body_length(&self) -> BodyLength {
+        if self.response.has_body() { BodyLength::Unknown } else { BodyLength::None }
     }
 }
 

@@ -27,6 +27,35 @@
 //! Behind the feature `tls` are `icaps` URIs; `Tls` has their settings. The cryptography is a choice: the features
 //! `tls-ring` and `tls-aws-lc`, or the default of the process, as is usual with [rustls](https://docs.rs/rustls).
 //!
+//! Messages of the `http` crate come in by `TryFrom` (see [`Reqmod`] and [`Respmod`]) and go out by
+//! [`Replay::into_request`], [`Adapted::into_response`] and their likes, with the fields that a proxy has to change
+//! changed. A [`HttpHead`](icap_proto::HttpHead) goes out byte for byte. Behind the feature `tower` is a layer,
+//! `IcapLayer`, that does all of it around any HTTP service.
+//!
+//! Bodies are [`http_body::Body`]. A stream becomes one by `StreamBody` of `http-body-util`, and each body of this
+//! crate is a stream by its `into_data_stream`:
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use futures_util::{StreamExt, TryStreamExt, stream};
+//! use http_body::Frame;
+//! use http_body_util::{BodyExt, StreamBody};
+//! # async fn run(client: icap_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! use icap_client::{Outcome, Reqmod};
+//!
+//! let pieces = stream::iter([Ok::<_, std::io::Error>(Bytes::from("he")), Ok(Bytes::from("llo"))]);
+//! let body = StreamBody::new(pieces.map_ok(Frame::data));
+//! let request = http::Request::post("http://www.example/up").body(body)?;
+//! if let Outcome::Modified(adapted) = client.reqmod(Reqmod::try_from(request)?).await? {
+//!     let mut pieces = adapted.into_data_stream();
+//!     while let Some(piece) = pieces.next().await {
+//!         println!("{} bytes", piece?.len());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! ```text
 //!             ┌──────────────────── exchange ───────────────────┐
 //!  your body ─► source ─► client::Connection ─► output ─► socket │ ─► server
@@ -58,6 +87,7 @@ mod negotiation;
 mod offer;
 mod original;
 mod outcome;
+mod outgoing;
 mod pool;
 mod slots;
 mod source;
@@ -66,6 +96,8 @@ mod tcp;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tower")]
+mod tower;
 
 pub use adapted::Adapted;
 pub use authentication::{Authenticate, Authorization, Refusal};
@@ -84,3 +116,5 @@ pub use timeouts::{Stage, Timeouts};
 pub use tls::Tls;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+#[cfg(feature = "tower")]
+pub use tower::{IcapBody, IcapLayer, IcapService, OnFailure};

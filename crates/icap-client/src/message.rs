@@ -1,11 +1,14 @@
 //! What is handed to a service.
 
-use http::{Request, Response};
+use http::{Request, Response, request, response};
 use icap_proto::{
     Headers, HttpHead, HttpTypeError, InvalidHeader, Method, RequestBuilder, TrailerField,
 };
 #[cfg(feature = "identity")]
 use icap_proto::{Identity, ServiceOptions};
+
+use crate::original::Replay;
+use crate::source::Source;
 
 /// An HTTP request on its way to the origin, for [`Client::reqmod`](crate::Client::reqmod)
 /// (RFC 3507 section 3.1).
@@ -67,6 +70,11 @@ impl<B> Reqmod<B> {
         self
     }
 
+    /// The message as it goes on when no service is asked, for who has none for it.
+    pub fn skip(self) -> Replay<B> {
+        Replay::new(self.head, Source::new(self.body))
+    }
+
     pub(crate) fn into_parts(self) -> (Message, B) {
         let Self { head, body, fields, kept_by_caller, never_ignored } = self;
         let method = Method::Reqmod;
@@ -90,14 +98,15 @@ impl<B> TryFrom<Request<B>> for Reqmod<B> {
     type Error = HttpTypeError;
 
     fn try_from(request: Request<B>) -> Result<Self, HttpTypeError> {
-        let (head, fields) = encapsulate(HttpHead::try_from(&request)?);
-        Ok(Self {
-            head,
-            body: request.into_body(),
-            fields,
-            kept_by_caller: false,
-            never_ignored: false,
-        })
+        let (parts, body) = request.into_parts();
+        Self::of_parts(&parts, body)
+    }
+}
+
+impl<B> Reqmod<B> {
+    pub(crate) fn of_parts(parts: &request::Parts, body: B) -> Result<Self, HttpTypeError> {
+        let (head, fields) = encapsulate(HttpHead::try_from(parts)?);
+        Ok(Self { head, body, fields, kept_by_caller: false, never_ignored: false })
     }
 }
 
@@ -146,6 +155,38 @@ impl<B> Respmod<B> {
         self
     }
 
+    /// The same from an [`http::Request`], as HTTP/1.1 text without
+    /// [hop-by-hop fields](HttpHead::remove_hop_by_hop). Its `Proxy-Authorization` goes into the ICAP head, as for
+    /// [`Reqmod`].
+    ///
+    /// ```
+    /// use http::{Request, Response, request, response};
+    /// use icap_client::Respmod;
+    ///
+    /// let request = Request::get("http://www.example/").body(())?;
+    /// let response = Response::new(String::from("hello"));
+    /// let message = Respmod::try_from(response)?.request_of(&request)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A request that has no text in HTTP/1.1, see the conversions of [`HttpHead`].
+    pub fn request_of<T>(self, request: &Request<T>) -> Result<Self, HttpTypeError> {
+        Ok(self.asked(Asked::new(request)?))
+    }
+
+    /// The message as it goes on when no service is asked, for who has none for it.
+    pub fn skip(self) -> Replay<B> {
+        Replay::new(self.head, Source::new(self.body))
+    }
+
+    pub(crate) fn asked(mut self, asked: Asked) -> Self {
+        self.fields.forward(&asked.forwarded);
+        self.request = Some(asked.head);
+        self
+    }
+
     /// Adds a field to the ICAP head of this one request, such as `X-Client-IP`. A field that cannot stand there
     /// fails the call, with the message in hand.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
@@ -191,9 +232,30 @@ impl<B> TryFrom<Response<B>> for Respmod<B> {
     type Error = HttpTypeError;
 
     fn try_from(response: Response<B>) -> Result<Self, HttpTypeError> {
-        let (head, fields) = encapsulate(HttpHead::try_from(&response)?);
-        let body = response.into_body();
+        let (parts, body) = response.into_parts();
+        Self::of_parts(&parts, body)
+    }
+}
+
+impl<B> Respmod<B> {
+    pub(crate) fn of_parts(parts: &response::Parts, body: B) -> Result<Self, HttpTypeError> {
+        let (head, fields) = encapsulate(HttpHead::try_from(parts)?);
         Ok(Self { head, request: None, body, fields, kept_by_caller: false, never_ignored: false })
+    }
+}
+
+/// The request that leads to a response, kept until that is there.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    head: HttpHead,
+    /// What of it goes into the ICAP head.
+    forwarded: Headers,
+}
+
+impl Asked {
+    pub(crate) fn new<T>(request: &Request<T>) -> Result<Self, HttpTypeError> {
+        let (head, fields) = encapsulate(HttpHead::try_from(request)?);
+        Ok(Self { head, forwarded: fields.forwarded })
     }
 }
 
@@ -255,6 +317,14 @@ impl Fields {
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
         if let Err(error) = self.valid.append(name, value) {
             self.invalid.get_or_insert(error);
+        }
+    }
+
+    fn forward(&mut self, fields: &Headers) {
+        for field in fields.iter() {
+            if let Err(error) = self.forwarded.append(field.name, field.value) {
+                self.invalid.get_or_insert(error);
+            }
         }
     }
 

@@ -80,6 +80,11 @@ impl<B> Source<B> {
         true
     }
 
+    /// Whether the body was never asked for a piece, as far as a source at its first byte knows.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.pieces.is_empty() && self.end.is_none()
+    }
+
     /// Lets go of each piece as it is handed out.
     pub(crate) fn stop_keeping(&mut self) {
         self.pieces.drain(..self.handed.min(self.pieces.len()));

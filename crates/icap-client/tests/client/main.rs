@@ -30,6 +30,8 @@ mod replay;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tower")]
+mod tower;
 mod trailers;
 mod transfer;
 mod waiting;
