@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use icap_proto::client::{Connection, Event, SendState};
-use icap_proto::{Headers, Leniency, Limits, Method, ResponseHead, StatusCode};
+use icap_proto::{CloseReason, Headers, Leniency, Limits, Method, ResponseHead, StatusCode};
 use tokio::net::TcpStream;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
@@ -35,7 +35,7 @@ pub enum Fault {
     #[error(transparent)]
     Protocol(#[from] icap_proto::Error),
     /// Bytes that nobody asked for.
-    #[error("the server sent something before the request")]
+    #[error("the server sent something that nobody asked for")]
     Unasked,
     /// Nothing for so long.
     #[error("no whole answer within {0:?}")]
@@ -157,11 +157,13 @@ impl Link {
                 (Event::End { .. }, Some(answer)) => {
                     let sent = if answer.status == StatusCode::OK { message.body } else { 0 };
                     let got = answer.compared;
-                    return if got == sent {
-                        Ok(*answer)
-                    } else {
-                        Err(Fault::Length { got, sent })
-                    };
+                    if got != sent {
+                        return Err(Fault::Length { got, sent });
+                    }
+                    if self.connection.reusable() == Err(CloseReason::Surplus) {
+                        return Err(Fault::Unasked);
+                    }
+                    return Ok(*answer);
                 }
                 // 100 Continue: the next round sends the rest.
                 _ => {}

@@ -69,8 +69,8 @@ impl Pace {
         }
         let now = Instant::now();
         let scheduled = self.scheduled(number);
-        // Nobody waits for what comes behind the end.
-        if self.is_over(scheduled.unwrap_or(now)) {
+        // Behind the end, what is late stays undone: a server that does not keep up would never be left alone.
+        if self.is_over(now) || scheduled.is_some_and(|scheduled| self.is_over(scheduled)) {
             return None;
         }
         let due = match scheduled {
@@ -119,6 +119,14 @@ mod tests {
             sent += 1;
         }
         assert_eq!(sent, 10);
+    }
+
+    #[tokio::test]
+    async fn what_is_late_at_the_end_stays_undone() {
+        let pace = Pace::new(Bound::Time(ms(20)), Some(1_000.0));
+        pace.next().await.unwrap();
+        tokio::time::sleep(ms(30)).await;
+        assert!(pace.next().await.is_none());
     }
 
     /// Coordinated omission: a slow answer must not make the requests behind it look quick.
