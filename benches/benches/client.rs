@@ -9,6 +9,12 @@
 //! The server is a process of its own, and what counts is the CPU time of the one thread that both clients run on, so
 //! that a busy machine moves the ratio less than the times. Rounds of both take turns.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "the messages are our own"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -151,7 +151,9 @@ fn run(arguments: Arguments) -> anyhow::Result<Report> {
     };
     let (bound, warm_up) = match arguments.count {
         Some(count) => (Bound::Count(count), Duration::ZERO),
-        None => (Bound::Time(arguments.duration + arguments.warm_up), arguments.warm_up),
+        None => {
+            (Bound::Time(arguments.duration.saturating_add(arguments.warm_up)), arguments.warm_up)
+        }
     };
     let target = Target {
         address,
