@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proof that scan-server's memory does not depend on the size of a body: 1 GiB through /echo, in REQMOD and in RESPMOD.
+# Proof that memory does not depend on the size of a body: 1 GiB through scan-server's /echo, in REQMOD and in RESPMOD,
+# and the same through icap-client.
 #   ci/rss.sh
 # shellcheck source=ci/interop/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/interop/lib.sh"
@@ -14,6 +15,7 @@ echo_through() { timeout 300 python3 ci/interop/echo_1g.py "$INTEROP_SCAN_PORT" 
 main() {
     local start peak growth
     build
+    cargo build --quiet --release -p icap-benches --bin bench-stream
     open_work
     start_scan_server
     # What the first transaction allocates for good is not a matter of body size.
@@ -24,7 +26,10 @@ main() {
     echo_through RESPMOD 1024
     peak=$(memory VmHWM)
     growth=$((peak - start))
-    echo "rss: start $start KiB, peak $peak KiB, growth $growth KiB, limit $LIMIT KiB"
+    echo "rss: scan-server: start $start KiB, peak $peak KiB, growth $growth KiB, limit $LIMIT KiB"
+    [ "$growth" -lt "$LIMIT" ]
+    growth=$(timeout 300 "$RELEASE/bench-stream" "icap://127.0.0.1:$INTEROP_SCAN_PORT/echo" 1024)
+    echo "rss: icap-client: growth $growth KiB, limit $LIMIT KiB"
     [ "$growth" -lt "$LIMIT" ]
 }
 

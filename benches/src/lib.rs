@@ -1,4 +1,4 @@
-//! The messages that the benchmarks work on.
+//! What the benchmarks work on: messages, floors, and load over a network.
 
 #![allow(
     clippy::indexing_slicing,
@@ -7,6 +7,7 @@
 )]
 
 pub mod floors;
+pub mod load;
 
 use std::hint::black_box;
 

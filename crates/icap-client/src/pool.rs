@@ -19,7 +19,8 @@ pub(crate) use crate::slots::Permit;
 
 /// A connection to a server and the dialogue on it.
 pub(crate) struct Link {
-    pub(crate) connection: Connection,
+    /// Boxed, because a link is moved several times in each exchange.
+    pub(crate) connection: Box<Connection>,
     pub(crate) io: BoxTransport,
     opened: Instant,
     /// Its place among the connections. None while it is idle: then it is in the pool's hand.
@@ -28,6 +29,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(connection: Connection, io: BoxTransport, permit: Permit) -> Self {
+        let connection = Box::new(connection);
         Self { connection, io, opened: Instant::now(), permit: Some(permit) }
     }
 

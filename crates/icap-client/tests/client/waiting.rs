@@ -61,6 +61,33 @@ fn patient() -> Timeouts {
     timeouts
 }
 
+/// 64 callers that call again as soon as they have their answer, room for 8: nobody is left behind.
+#[tokio::test(start_paused = true)]
+async fn callers_that_call_again_all_wait_as_long() {
+    let memory = Memory::default();
+    let client = memory.client().max_connections(8).timeouts(patient()).build().unwrap();
+    let mut callers = JoinSet::new();
+    for _ in 0..64 {
+        let client = client.clone();
+        callers.spawn(async move {
+            let mut latencies = Vec::new();
+            for _ in 0..50 {
+                let called = Instant::now();
+                passes(client.reqmod(get()).await.unwrap());
+                latencies.push(called.elapsed());
+            }
+            latencies
+        });
+    }
+    let mut latencies = callers.join_all().await.concat();
+    latencies.sort();
+    let median = latencies[latencies.len() / 2];
+    assert_eq!(median, 8 * WORK);
+    assert!(latencies[latencies.len() * 99 / 100] <= 3 * median);
+    assert!(latencies[latencies.len() - 1] <= 3 * median);
+    assert_eq!(memory.most.load(Ordering::Relaxed), 8);
+}
+
 /// 64 callers that come one after the other, room for 8: eight at a time, in the order of their coming.
 #[tokio::test(start_paused = true)]
 async fn callers_are_served_in_the_order_of_their_coming() {
