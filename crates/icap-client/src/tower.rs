@@ -141,7 +141,9 @@ impl IcapLayer {
             Ok(Outcome::Unmodified(original)) => {
                 Response::from_parts(parts, IcapBody::new(original.into_replay()))
             }
-            Ok(Outcome::Ignored(original) | Outcome::Bypassed(original)) => Response::from_parts(parts, IcapBody::new(original)),
+            Ok(Outcome::Ignored(original) | Outcome::Bypassed(original)) => {
+                Response::from_parts(parts, IcapBody::new(original))
+            }
             Ok(Outcome::Modified(adapted)) => match adapted.into_response(method) {
                 Ok(mut response) => {
                     *response.extensions_mut() = parts.extensions;

@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_LIMIT));
-    let client = |uri: ServiceUri| Client::builder(uri).build();
+    let client = |uri: ServiceUri| Client::builder(uri).transfer_ignore(false).build();
     let proxy = Arc::new(Proxy {
         reqmod: arguments.reqmod.map(client).transpose()?,
         respmod: arguments.respmod.map(client).transpose()?,
@@ -131,9 +131,7 @@ impl Proxy {
         };
         let request = match outcome {
             Outcome::Unmodified(original) => original.into_request().map(|r| r.map(boxed)),
-            Outcome::Ignored(unseen) | Outcome::Bypassed(unseen) => {
-                unseen.into_request().map(|r| r.map(boxed))
-            }
+            Outcome::Bypassed(unseen) => unseen.into_request().map(|r| r.map(boxed)),
             Outcome::Modified(adapted) => adapted.into_request().map(|r| r.map(boxed)),
             Outcome::Answered(page) => {
                 let page = page.into_response(&method).map_err(because(StatusCode::BAD_GATEWAY))?;
@@ -162,9 +160,7 @@ impl Proxy {
         };
         let response = match outcome {
             Outcome::Unmodified(original) => original.into_response(method).map(|r| r.map(boxed)),
-            Outcome::Ignored(unseen) | Outcome::Bypassed(unseen) => {
-                unseen.into_response(method).map(|r| r.map(boxed))
-            }
+            Outcome::Bypassed(unseen) => unseen.into_response(method).map(|r| r.map(boxed)),
             Outcome::Modified(adapted) => adapted.into_response(method).map(|r| r.map(boxed)),
             _ => return Err(Refusal(StatusCode::BAD_GATEWAY, "unknown outcome".into())),
         };

@@ -11,7 +11,7 @@ use icap_proto::{HttpHead, ServiceUri};
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::sleep;
 
-use crate::peer::{Connection, HELLO, NO_CONTENT, ok, text};
+use crate::peer::{Connection, HELLO, NO_CONTENT, by_hand, ok, text};
 
 /// What a node does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Node {
 
     pub(crate) fn builder(&self) -> ClientBuilder {
         let node = self.clone();
-        Client::builder(self.uri()).connector(move |_: ServiceUri| {
+        by_hand(&self.uri()).connector(move |_: ServiceUri| {
             let dead = node.mode() == Mode::Dead;
             let (near, far) = duplex(10_000);
             if !dead {
