@@ -58,7 +58,10 @@ impl Incoming {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, BodyError>> {
         match &mut self.state {
             State::Reading(reader) => reader.poll(Want::Item, cx),
-            State::Ended => Poll::Ready(Ok(Item::End { trailers: Headers::new(), icap_trailer: Headers::new() })),
+            State::Ended => Poll::Ready(Ok(Item::End {
+                trailers: Headers::new(),
+                icap_trailer: Headers::new(),
+            })),
             State::Failed(error) => Poll::Ready(Err(*error)),
         }
     }

@@ -239,10 +239,7 @@ impl<'a> Exchange<'a> {
         let mut moved = false;
         while matches!(self.work, Work::Calling(_)) || !transport.is_full() {
             let step = match &mut self.work {
-                Work::Calling(call) => match catch(|| call.as_mut().poll(cx)) {
-                    Ok(reply) => reply.map(|reply| self.answer(reply, transport)),
-                    Err(panic) => Poll::Ready(self.answer(Err(panic.into()), transport)),
-                },
+                Work::Calling(_) => self.poll_call(transport, cx),
                 Work::Sending(_) => self.poll_reply(transport, cx),
                 Work::Replaying(_) => self.poll_replay(transport, cx),
                 Work::Proceeding(_) | Work::Echoing { .. } | Work::Done => Poll::Pending,
@@ -255,12 +252,19 @@ impl<'a> Exchange<'a> {
         moved
     }
 
+    /// Lets the handler go on.
+    fn poll_call<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
+        let Work::Calling(call) = &mut self.work else { return Poll::Pending };
+        let reply = match catch(|| call.as_mut().poll(cx)) {
+            Ok(reply) => ready!(reply),
+            Err(panic) => Err(panic.into()),
+        };
+        self.answer(reply, transport);
+        Poll::Ready(())
+    }
+
     /// Sends the next piece of the reply's body.
-    fn poll_reply<IO>(
-        &mut self,
-        transport: &mut Transport<IO>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    fn poll_reply<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
         let Work::Sending(body) = &mut self.work else { return Poll::Pending };
         let frame = match catch(|| body.poll_frame(cx)) {
             Ok(frame) => ready!(frame).transpose(),
@@ -287,11 +291,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends back the next piece of what was read.
-    fn poll_replay<IO>(
-        &mut self,
-        transport: &mut Transport<IO>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    fn poll_replay<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
         let Work::Replaying(replay) = &mut self.work else { return Poll::Pending };
         match ready!(replay.poll_next(cx)) {
             Ok(Step::Data(data)) => self.send(data, transport),

@@ -143,7 +143,9 @@ pub(super) enum Step {
     /// All that was read is sent back, and it was the whole body.
     End(Headers),
     /// The rest is with the client, and so many bytes of it are to be left out.
-    Rest { skip: u64 },
+    Rest {
+        skip: u64,
+    },
     /// The body ends before the byte from which on it was to be sent back.
     TooShort,
 }

@@ -194,7 +194,12 @@ impl Exchange<'_> {
     }
 
     /// The request breaks off.
-    pub(super) fn fail<IO>(&mut self, error: BodyError, transport: &mut Transport<IO>, cx: &Context<'_>) {
+    pub(super) fn fail<IO>(
+        &mut self,
+        error: BodyError,
+        transport: &mut Transport<IO>,
+        cx: &Context<'_>,
+    ) {
         tracing::warn!(
             client = self.record.client().map(tracing::field::display),
             service = self.record.service(),

@@ -66,7 +66,8 @@ async fn a_refused_body_is_not_read_as_a_request() {
 
 #[test]
 fn realms_are_checked() {
-    let pass = service_fn(ServiceOptions::reqmod("x").unwrap(), |_| async { Ok(Reply::unmodified()) });
+    let pass =
+        service_fn(ServiceOptions::reqmod("x").unwrap(), |_| async { Ok(Reply::unmodified()) });
     assert!(basic_auth(pass, "a\r\nb", |_| async { true }).is_err());
 }
 

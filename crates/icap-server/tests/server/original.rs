@@ -69,11 +69,8 @@ async fn ask(
         client.say(LAST).await;
         head = client.head().await;
     }
-    let (body, original) = if head.has_body() {
-        ended(client).await
-    } else {
-        (Ok(Bytes::new()), None)
-    };
+    let (body, original) =
+        if head.has_body() { ended(client).await } else { (Ok(Bytes::new()), None) };
     (head.status().as_u16(), body, original)
 }
 

@@ -188,7 +188,9 @@ async fn one_way_requests_are_not_answered() {
             match head.headers().get("X-Do") {
                 Some(b"fail") => Err("a test fails".into()),
                 Some(b"panic") => panic!("a test panics"),
-                Some(b"answer") => Ok(Reply::respond(HttpHead::response(200, "OK", [("X", "y")])?, "x")),
+                Some(b"answer") => {
+                    Ok(Reply::respond(HttpHead::response(200, "OK", [("X", "y")])?, "x"))
+                }
                 _ => Ok(Reply::unmodified()),
             }
         }
@@ -224,8 +226,14 @@ async fn the_answer_to_options_can_have_a_body() {
         client.say("OPTIONS icap://s/x ICAP/1.0\r\nHost: s\r\n\r\n").await;
         let answer = client.answer().await;
         assert_eq!((answer.status(), answer.encapsulated().as_str()), (200, "opt-body=0"));
-        assert_eq!((answer.field("Opt-body-type"), &answer.body[..]), (Some("Attribute-List"), &b"X-A\r\n"[..]));
-        assert_eq!(ServiceOptions::from_response(&answer.head).opt_body_type(), Some("Attribute-List"));
+        assert_eq!(
+            (answer.field("Opt-body-type"), &answer.body[..]),
+            (Some("Attribute-List"), &b"X-A\r\n"[..])
+        );
+        assert_eq!(
+            ServiceOptions::from_response(&answer.head).opt_body_type(),
+            Some("Attribute-List")
+        );
     }
 }
 

@@ -38,8 +38,9 @@ impl tower_service::Service<Request> for Limited {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
         let permits = Arc::clone(&self.permits);
-        let waiting =
-            self.waiting.get_or_insert_with(|| Box::pin(async { permits.acquire_owned().await.ok() }));
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(async { permits.acquire_owned().await.ok() }));
         Pin::new(waiting).poll(cx).map(|permit| {
             self.waiting = None;
             self.permit = permit;
