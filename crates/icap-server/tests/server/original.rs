@@ -278,3 +278,18 @@ async fn a_request_that_breaks_off_in_the_middle() {
     assert_eq!(client.body().await.unwrap_err(), "NEWbc");
     assert!(client.is_closed().await);
 }
+
+/// What comes meanwhile is neither thrown away nor read ahead.
+#[tokio::test(start_paused = true)]
+async fn a_slow_beginning_loses_nothing() {
+    let call = |_| async {
+        let words = futures_util::stream::iter(["NE", "W"]).then(|word| async move {
+            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            Ok::<_, std::io::Error>(Bytes::from(word))
+        });
+        Ok(Reply::original_from(page(), ReplyBody::from_stream(words), 2))
+    };
+    let mut client = connect(call);
+    let (status, body, _) = ask(&mut client, "", &[b"abc", b"defghi"], &[]).await;
+    assert_eq!((status, body.unwrap()), (200, Bytes::from("NEWcdefghi")));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::{HttpHead, Method, ServiceOptions};
-use icap_server::{Reply, Server, Service, ServiceConfig, service_fn};
+use icap_server::{Reply, ReplyBody, Server, Service, ServiceConfig, service_fn};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
@@ -113,6 +113,24 @@ async fn an_answer_that_hangs_is_cut_off() {
     assert_eq!(client.head().await.status().as_u16(), 200);
     assert_eq!(client.body().await.unwrap_err(), "word");
     assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_of_an_answer_has_its_time() {
+    use futures_util::StreamExt;
+
+    let service = service(|_| async {
+        let words = futures_util::stream::iter(["one ", "two ", "three"]).then(|word| async move {
+            sleep(Duration::from_secs(9)).await;
+            Ok::<_, std::io::Error>(Bytes::from(word))
+        });
+        let page = HttpHead::response(403, "Forbidden", [("X", "y")])?;
+        Ok(Reply::respond(page, ReplyBody::from_stream(words)))
+    });
+    let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
+    let mut client = connect_to(server);
+    client.say(reqmod_get("")).await;
+    assert_eq!(client.answer().await.body, "one two three");
 }
 
 #[tokio::test]
