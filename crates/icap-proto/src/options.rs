@@ -10,7 +10,7 @@ use crate::error::Misuse;
 use crate::headers::{InvalidHeader, unfold};
 use crate::istag::IsTag;
 use crate::method::Method;
-use crate::response::ResponseHead;
+use crate::response::{ResponseBuilder, ResponseHead};
 use crate::status::StatusCode;
 use crate::transfer::{Transfer, TransferRules};
 use crate::wire::class;
@@ -147,6 +147,24 @@ impl ServiceOptions {
     ///
     /// [`Misuse::Composition`] without a method or without an ISTag; both are required.
     pub fn to_response(&self, asked: Allow) -> Result<ResponseHead, Misuse> {
+        self.builder(asked)?.null_body().build()
+    }
+
+    /// The same for an answer with an `opt-body` of this type, which the caller sends behind it.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_response`](Self::to_response), and for a type that cannot stand in a field line.
+    pub fn to_response_with_opt_body(
+        &self,
+        asked: Allow,
+        opt_body_type: &str,
+    ) -> Result<ResponseHead, Misuse> {
+        let builder = self.builder(asked)?;
+        builder.opt_body(opt_body_type).map_err(|_| Misuse::Composition)?.build()
+    }
+
+    fn builder(&self, asked: Allow) -> Result<ResponseBuilder, Misuse> {
         let methods = self.methods.iter().filter(|method| **method != Method::Options);
         let methods: Vec<&str> = methods.map(Method::as_str).collect();
         let (Some(istag), false) = (&self.istag, methods.is_empty()) else {
@@ -174,15 +192,14 @@ impl ServiceOptions {
             partial_content: self.allow.partial_content && asked.partial_content,
             trailers: self.allow.trailers && asked.trailers,
         };
-        let mut builder =
-            ResponseHead::builder(StatusCode::OK).istag(istag).allow(allow).null_body();
+        let mut builder = ResponseHead::builder(StatusCode::OK).istag(istag).allow(allow);
         if let Some(bytes) = self.preview {
             builder = builder.preview(bytes);
         }
         for (name, value) in fields {
             builder = builder.header(name, value).map_err(|_| Misuse::Composition)?;
         }
-        builder.build()
+        Ok(builder)
     }
 
     /// Adds a method. One service for each method is the RFC's intent, lists are what products do. OPTIONS is taken

@@ -21,7 +21,10 @@ pub(crate) enum Item {
     },
     /// 100 Continue is on its way.
     Continued,
-    End(Headers),
+    End {
+        trailers: Headers,
+        icap_trailer: Headers,
+    },
 }
 
 /// What the reader waits for.

@@ -79,3 +79,19 @@ pub enum BodyError {
     #[error("the request was answered before its body was read")]
     Answered,
 }
+
+/// For readers that know only errors of I/O.
+impl From<BodyError> for std::io::Error {
+    fn from(error: BodyError) -> Self {
+        use std::io::ErrorKind;
+        let kind = match error {
+            BodyError::Protocol(icap_proto::Error::Closed(_)) | BodyError::Disconnected => {
+                ErrorKind::UnexpectedEof
+            }
+            BodyError::Protocol(_) => ErrorKind::InvalidData,
+            BodyError::TimedOut => ErrorKind::TimedOut,
+            BodyError::Answered => ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}

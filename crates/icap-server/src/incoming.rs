@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 use icap_proto::Headers;
 
@@ -24,6 +25,7 @@ pub struct Incoming {
     /// Nothing follows the preview but trailers.
     complete: bool,
     state: State,
+    icap_trailer: Headers,
 }
 
 #[derive(Debug)]
@@ -36,13 +38,30 @@ enum State {
 impl Incoming {
     /// A body that begins with what was read of it; the client need not be asked for the rest.
     pub(crate) fn new(preview: Bytes, complete: bool, reader: Option<Reader>) -> Self {
-        Self { preview, complete, state: reader.map_or(State::Ended, State::Reading) }
+        let state = reader.map_or(State::Ended, State::Reading);
+        Self { preview, complete, state, icap_trailer: Headers::new() }
+    }
+
+    /// The ICAP trailer of the request (draft-rousskov-icap-trailers), once the body was read to its end; empty
+    /// when the client sent none.
+    #[must_use]
+    pub const fn icap_trailer(&self) -> &Headers {
+        &self.icap_trailer
+    }
+
+    /// The data as a [`Stream`](futures_core::Stream), without trailers. With `tokio_util::io::StreamReader` it
+    /// is an `AsyncRead`.
+    pub const fn into_stream(self) -> DataStream {
+        DataStream { body: self, failed: false }
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, BodyError>> {
         match &mut self.state {
             State::Reading(reader) => reader.poll(Want::Item, cx),
-            State::Ended => Poll::Ready(Ok(Item::End(Headers::new()))),
+            State::Ended => Poll::Ready(Ok(Item::End {
+                trailers: Headers::new(),
+                icap_trailer: Headers::new(),
+            })),
             State::Failed(error) => Poll::Ready(Err(*error)),
         }
     }
@@ -70,7 +89,10 @@ impl Body for Incoming {
             match item {
                 Item::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Item::PreviewEnd { .. } | Item::Continued => {}
-                Item::End(trailers) => {
+                Item::End { trailers, icap_trailer } => {
+                    if let State::Reading(_) = self.state {
+                        self.icap_trailer = icap_trailer;
+                    }
                     self.state = State::Ended;
                     // Only limits far above the default let something pass that a map cannot hold.
                     let frame = Frame::trailers(trailers.to_header_map().unwrap_or_default());
@@ -92,5 +114,42 @@ impl Body for Incoming {
         let mut hint = SizeHint::new();
         hint.set_lower(preview);
         hint
+    }
+}
+
+/// The data of a body of a request, from [`Incoming::into_stream`]. An error is its last item.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct DataStream {
+    body: Incoming,
+    failed: bool,
+}
+
+impl DataStream {
+    /// The body, with what is left of it.
+    pub fn into_inner(self) -> Incoming {
+        self.body
+    }
+}
+
+impl Stream for DataStream {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while !self.failed {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Some(Err(error)) => {
+                    self.failed = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => break,
+            }
+        }
+        Poll::Ready(None)
     }
 }

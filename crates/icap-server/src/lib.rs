@@ -49,7 +49,10 @@
 //! Events go to [`tracing`]: one of level `info` for each transaction (target `icap_server::access`), `warn` for
 //! what clients do wrong, `error` for what services do wrong.
 
+#[cfg(feature = "identity")]
+mod basic_auth;
 mod body_cell;
+mod config;
 mod connection;
 mod error;
 mod incoming;
@@ -60,11 +63,17 @@ mod request;
 mod router;
 mod server;
 mod service;
+mod spool;
 mod stop;
 mod timeouts;
+#[cfg(feature = "tower")]
+mod tower;
 
+#[cfg(feature = "identity")]
+pub use basic_auth::basic_auth;
+pub use config::ServiceConfig;
 pub use error::{BodyError, Error};
-pub use incoming::Incoming;
+pub use incoming::{DataStream, Incoming};
 pub use preview::Preview;
 pub use reply::Reply;
 pub use reply_body::{IntoBody, ReplyBody};
@@ -72,6 +81,9 @@ pub use request::Request;
 pub use router::RouteError;
 pub use server::Server;
 pub use service::{Service, service_fn};
+pub use spool::Spool;
 pub use timeouts::Timeouts;
+#[cfg(feature = "tower")]
+pub use tower::from_tower;
 
 pub use icap_proto;

@@ -21,7 +21,28 @@ use crate::{IntoBody, ReplyBody};
 #[must_use = "a reply does nothing unless the handler gives it back"]
 pub struct Reply {
     pub(crate) kind: Kind,
+    pub(crate) fields: Fields,
+}
+
+/// What stands around the message.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
     pub(crate) headers: Headers,
+    pub(crate) icap_trailer: Option<IcapTrailer>,
+}
+
+/// The names that the head promises, and what gives the fields once the body is sent.
+pub(crate) struct IcapTrailer {
+    pub(crate) names: Vec<String>,
+    pub(crate) fields: TrailerFields,
+}
+
+pub(crate) type TrailerFields = Box<dyn FnOnce() -> Headers + Send>;
+
+impl std::fmt::Debug for IcapTrailer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("IcapTrailer").field(&self.names).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -31,6 +52,8 @@ pub(crate) enum Kind {
     Modified(HttpHead, ReplyBody),
     /// An HTTP response, whatever was asked about.
     Response(HttpHead, ReplyBody),
+    /// A new beginning, and the original from this byte on.
+    OriginalFrom(HttpHead, ReplyBody, u64),
     Error(StatusCode),
 }
 
@@ -39,9 +62,10 @@ impl Reply {
     ///
     /// This is a 204 where the client takes one: with `Allow: 204`, or while it waits in its preview (RFC 3507
     /// section 4.6). Otherwise the server sends the original back with 200: what the handler has read, which the
-    /// server kept, and then the unread rest as it arrives. It keeps at most
-    /// [`echo_limit`](crate::Server::echo_limit) bytes; when the handler has read more, the request is answered
-    /// with 500 and an event of level `error` says so.
+    /// server kept, and then the unread rest as it arrives. It keeps
+    /// [`echo_limit`](crate::ServiceConfig::echo_limit) bytes in memory and those beyond in a
+    /// [spool file](crate::Spool); when the handler has read more than that takes, the request is answered with 500
+    /// and an event of level `error` says so.
     ///
     /// A message without its HTTP head cannot be sent back: it is answered with 418 (erratum e5).
     pub const fn unmodified() -> Self {
@@ -63,13 +87,47 @@ impl Reply {
         Self::new(Kind::Response(head, body.into_body()))
     }
 
+    /// The message with another head and another beginning: `prefix`, and behind it the original body from byte
+    /// `offset` on, which the handler need not have read. A `Content-Length` in the head is the handler's to
+    /// correct.
+    ///
+    /// This is a 206 where the client takes one, and the rest never crosses the wire
+    /// (draft-icap-ext-partial-content). To other clients the server sends the whole with 200, as for
+    /// [`unmodified`](Self::unmodified); for that it keeps what the handler reads only if the options of the service
+    /// say [`allow_partial_content`](icap_proto::ServiceOptions::allow_partial_content).
+    ///
+    /// An offset behind the end is logged and answered with 500, or the answer is broken off when that comes out
+    /// later. A head of the other kind is 500, too.
+    ///
+    /// ```
+    /// use icap_server::{Error, Reply, Request};
+    ///
+    /// /// Puts a new tag in front of an MP3 file in place of the old one.
+    /// async fn retag(request: Request) -> Result<Reply, Error> {
+    ///     let (head, preview) = request.preview().await?;
+    ///     let Some(http) = head.http_response().filter(|_| preview.bytes().starts_with(b"ID3")) else {
+    ///         return Ok(Reply::unmodified());
+    ///     };
+    ///     let mut http = http.clone();
+    ///     http.edit(|headers| headers.remove("Content-Length"));
+    ///     Ok(Reply::original_from(http, "ID3 mine", 128))
+    /// }
+    /// ```
+    pub fn original_from<const IS_BODY: bool>(
+        head: HttpHead,
+        prefix: impl IntoBody<IS_BODY>,
+        offset: u64,
+    ) -> Self {
+        Self::new(Kind::OriginalFrom(head, prefix.into_body(), offset))
+    }
+
     /// An ICAP status of 400 or above, without a message. Any other status is logged and answered with 500.
     pub const fn error(status: StatusCode) -> Self {
         Self::new(Kind::Error(status))
     }
 
     const fn new(kind: Kind) -> Self {
-        Self { kind, headers: Headers::new() }
+        Self { kind, fields: Fields { headers: Headers::new(), icap_trailer: None } }
     }
 
     /// Adds a field to the ICAP head.
@@ -84,7 +142,29 @@ impl Reply {
         }
         // The builder knows which fields it writes itself.
         let _ = ResponseHead::builder(StatusCode::OK).header(name, &value)?;
-        self.headers.append(name, value)?;
+        self.fields.headers.append(name, value)?;
+        Ok(self)
+    }
+
+    /// Ends the answer in an ICAP trailer (draft-rousskov-icap-trailers): the head promises these names, and
+    /// `fields` is called for them when the body has been sent, for what is known only then. Others than the
+    /// promised may come; fields that frame, route or authorize are left out.
+    ///
+    /// Without effect where the client does not [take a trailer](crate::Request::allows_icap_trailer), and on
+    /// answers that carry no message, such as a 204: `fields` is not called then. When it panics the answer is
+    /// broken off.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] when there is no name, one is no token, or one may not stand in a trailer.
+    pub fn icap_trailer<N: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+        fields: impl FnOnce() -> Headers + Send + 'static,
+    ) -> Result<Self, InvalidHeader> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let _ = ResponseHead::builder(StatusCode::OK).icap_trailer(&names)?;
+        self.fields.icap_trailer = Some(IcapTrailer { names, fields: Box::new(fields) });
         Ok(self)
     }
 }

@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What can be the body of a [`Reply`](crate::Reply): every [`http_body::Body`] with [`Bytes`] as data (`IS_BODY`
-/// is true), and [`Bytes`], `&'static str` and `()` for no more than that. The parameter is always inferred.
+/// is true), [`Bytes`], `&'static str` and `()` for no more than that, and a [`ReplyBody`] made of a
+/// [stream](ReplyBody::from_stream). The parameter is always inferred.
 pub trait IntoBody<const IS_BODY: bool> {
     /// The body in the form the server keeps it.
     fn into_body(self) -> ReplyBody;
@@ -44,6 +46,12 @@ impl IntoBody<false> for () {
     }
 }
 
+impl IntoBody<false> for ReplyBody {
+    fn into_body(self) -> ReplyBody {
+        self
+    }
+}
+
 /// The body of a [`Reply`](crate::Reply).
 pub struct ReplyBody(Repr);
 
@@ -53,6 +61,31 @@ enum Repr {
 }
 
 impl ReplyBody {
+    /// A body of the items of a stream. It is polled no faster than the client takes what it gives.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use icap_proto::HttpHead;
+    /// use icap_server::{Error, Reply, ReplyBody, Request};
+    ///
+    /// /// An upper-case copy, made piece by piece.
+    /// async fn shout(request: Request) -> Result<Reply, Error> {
+    ///     use futures_util::StreamExt;
+    ///
+    ///     let (head, body) = request.into_body().await?;
+    ///     let Some(http) = head.http_response().cloned() else { return Ok(Reply::unmodified()) };
+    ///     let loud = body.into_stream().map(|data| data.map(|data| Bytes::from(data.to_ascii_uppercase())));
+    ///     Ok(Reply::modified(http, ReplyBody::from_stream(loud)))
+    /// }
+    /// ```
+    pub fn from_stream<S, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        Self(Repr::Stream(Box::pin(StreamBody(Box::pin(stream)))))
+    }
+
     /// Whether nothing will come.
     pub(crate) fn is_empty(&self) -> bool {
         match &self.0 {
@@ -79,6 +112,24 @@ impl std::fmt::Debug for ReplyBody {
             Repr::Whole(bytes) => write!(f, "ReplyBody({} bytes)", bytes.len()),
             Repr::Stream(_) => f.write_str("ReplyBody(stream)"),
         }
+    }
+}
+
+/// A stream as a body.
+struct StreamBody<S>(Pin<Box<S>>);
+
+impl<S, E> Body for StreamBody<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+{
+    type Data = Bytes;
+    type Error = E;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+        self.0.as_mut().poll_next(cx).map(|data| data.map(|data| data.map(Frame::data)))
     }
 }
 

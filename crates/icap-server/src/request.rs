@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
-use icap_proto::RequestHead;
+use icap_proto::{Method, RequestHead};
 
 use crate::body_cell::{Item, Reader, Want};
 use crate::{BodyError, Incoming, Preview};
@@ -19,6 +19,8 @@ pub struct Request {
     peer: Option<SocketAddr>,
     /// `None` when there is no body.
     body: Option<Reader>,
+    #[cfg(feature = "identity")]
+    pub(crate) is_trusted: bool,
 }
 
 impl Request {
@@ -27,7 +29,13 @@ impl Request {
         peer: Option<SocketAddr>,
         body: Option<Reader>,
     ) -> Self {
-        Self { head, peer, body }
+        Self {
+            head,
+            peer,
+            body,
+            #[cfg(feature = "identity")]
+            is_trusted: false,
+        }
     }
 
     /// The ICAP head with the HTTP heads in it.
@@ -47,7 +55,21 @@ impl Request {
     /// what is read of the body.
     #[must_use]
     pub fn allows_no_content(&self) -> bool {
-        self.head.allow().no_content || self.head.preview().is_some()
+        self.head.allow().no_content || has_preview(&self.head)
+    }
+
+    /// Whether the answer may end in an [ICAP trailer](crate::Reply::icap_trailer).
+    #[must_use]
+    pub fn allows_icap_trailer(&self) -> bool {
+        self.head.allow().trailers
+    }
+
+    /// Who sent the message, as the client says; `None` unless its address is one of those that the service
+    /// [trusts](crate::ServiceConfig::trust_identity).
+    #[cfg(feature = "identity")]
+    #[must_use]
+    pub fn identity(&self) -> Option<icap_proto::Identity> {
+        self.is_trusted.then(|| icap_proto::Identity::read(self.head.headers()))
     }
 
     /// Waits for the preview (RFC 3507 section 4.5) and reads nothing beyond it.
@@ -63,7 +85,7 @@ impl Request {
         let Some(mut reader) = body else {
             return Ok((*head, Preview::without_body()));
         };
-        if head.preview().is_none() {
+        if !has_preview(&head) {
             return Ok((*head, Preview::not_sent(reader)));
         }
         let mut bytes = Bytes::new();
@@ -80,7 +102,7 @@ impl Request {
                 }
                 Item::PreviewEnd { complete } => break complete,
                 Item::Continued => {}
-                Item::End(_) => break true,
+                Item::End { .. } => break true,
             }
         };
         if !gathered.is_empty() {
@@ -99,4 +121,9 @@ impl Request {
         let (head, preview) = self.preview().await?;
         Ok((head, preview.proceed().await?))
     }
+}
+
+/// Whether the body begins with a preview: other methods than these two know none (RFC 3507 section 4.5).
+pub(crate) const fn has_preview(head: &RequestHead) -> bool {
+    matches!(head.method(), Method::Reqmod | Method::Respmod) && head.preview().is_some()
 }

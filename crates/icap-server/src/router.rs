@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use icap_proto::{IsTag, Method, Misuse, RequestHead, ServiceOptions, StatusCode};
 
 use crate::Service;
-use crate::service::BoxedService;
+use crate::service::{BoxedService, Hosted};
 
 /// The services of a server by path.
 #[derive(Default)]
@@ -24,29 +24,28 @@ impl Router {
         if service.options().methods().is_empty() {
             return Err(RouteError::Options(path.into(), Misuse::Composition));
         }
-        self.routes.insert(path.into(), Box::new(service));
+        self.routes.insert(path.into(), Box::new(Hosted::new(service)));
         Ok(())
     }
 
-    /// The service for a request, or the status that refuses it. Methods are checked before paths: a method that
-    /// nobody knows is nobody's to offer.
+    /// The service for a request, or the status that refuses it. A method that neither RFC 3507 nor the service
+    /// knows is 501, whatever the path.
     pub(crate) fn find<'a>(
         &'a self,
         head: &RequestHead,
         default_tag: &IsTag,
     ) -> Result<Route<'a>, Refusal> {
-        if let Method::Extension(_) = head.method() {
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, default_tag.clone()));
-        }
+        let is_extension = matches!(head.method(), Method::Extension(_));
+        let or_unknown = |status| if is_extension { StatusCode::NOT_IMPLEMENTED } else { status };
         // RFC 3986 section 6.2.3: an empty path is the root.
         let path = Some(head.uri().path()).filter(|path| !path.is_empty()).unwrap_or("/");
         let Some(service) = self.routes.get(path) else {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, default_tag.clone()));
+            return Err(Refusal::new(or_unknown(StatusCode::NOT_FOUND), default_tag.clone()));
         };
         let mut options = service.options();
         let tag = options.tag().unwrap_or(default_tag).clone();
         if !options.has_method(head.method()) {
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, tag));
+            return Err(Refusal::new(or_unknown(StatusCode::METHOD_NOT_ALLOWED), tag));
         }
         if options.tag().is_none() {
             options = options.istag(tag.clone());

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use icap_proto::ServiceOptions;
 
-use crate::{Error, Reply, Request};
+use crate::{Error, Reply, Request, ServiceConfig};
 
 /// An ICAP service: it looks at HTTP messages and lets them pass, changes or replaces them.
 ///
@@ -46,16 +47,63 @@ pub trait Service: Send + Sync + 'static {
     /// at once: give back a clone of prepared options. Without a tag the server's own stands in.
     fn options(&self) -> ServiceOptions;
 
+    /// On what terms the server calls the service. Asked for once, when the service is added.
+    fn config(&self) -> ServiceConfig {
+        ServiceConfig::default()
+    }
+
     /// Answers one request. Write it as `async fn call`.
     ///
     /// It runs in the task of its connection: work that blocks belongs into `tokio::task::spawn_blocking`. How long
-    /// it takes is its own business; the server watches the client, not the service. The future is dropped when the
-    /// connection is found broken, which is when the body is read or the answer written.
+    /// it takes is its own business unless there is a [`deadline`](ServiceConfig::deadline). The future is dropped
+    /// when the connection is found broken, which is when the body is read or the answer written.
     ///
     /// # Errors
     ///
     /// Any error is logged and answered with 500. A panic is treated the same.
     fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send;
+
+    /// The same service on these terms.
+    fn with_config(self, config: ServiceConfig) -> impl Service
+    where
+        Self: Sized,
+    {
+        WithConfig { service: self, config }
+    }
+}
+
+struct WithConfig<S> {
+    service: S,
+    config: ServiceConfig,
+}
+
+impl<S: Service> Service for WithConfig<S> {
+    fn options(&self) -> ServiceOptions {
+        self.service.options()
+    }
+
+    fn config(&self) -> ServiceConfig {
+        self.config.clone()
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply, Error> {
+        self.service.call(request).await
+    }
+}
+
+/// A service that several servers or paths share.
+impl<S: Service> Service for std::sync::Arc<S> {
+    fn options(&self) -> ServiceOptions {
+        (**self).options()
+    }
+
+    fn config(&self) -> ServiceConfig {
+        (**self).config()
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply, Error> {
+        (**self).call(request).await
+    }
 }
 
 /// A service made of its options and an async closure.
@@ -101,16 +149,56 @@ pub(crate) type Call<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + S
 /// [`Service`] as the router holds it.
 pub(crate) trait BoxedService: Send + Sync {
     fn options(&self) -> ServiceOptions;
+    fn config(&self) -> &ServiceConfig;
+    /// A place for one more request, `None` when the service is busy.
+    fn enter(&self) -> Option<Permit<'_>>;
     fn call(&self, request: Request) -> Call<'_>;
 }
 
-impl<S: Service> BoxedService for S {
+/// A service, its terms, and how many requests it works on.
+pub(crate) struct Hosted<S> {
+    service: S,
+    config: ServiceConfig,
+    active: AtomicUsize,
+}
+
+impl<S: Service> Hosted<S> {
+    pub(crate) fn new(service: S) -> Self {
+        let config = service.config();
+        Self { service, config, active: AtomicUsize::new(0) }
+    }
+}
+
+impl<S: Service> BoxedService for Hosted<S> {
     fn options(&self) -> ServiceOptions {
-        Service::options(self)
+        self.service.options()
+    }
+
+    fn config(&self) -> &ServiceConfig {
+        &self.config
+    }
+
+    fn enter(&self) -> Option<Permit<'_>> {
+        let Some(limit) = self.config.concurrency else { return Some(Permit(None)) };
+        let more = |active: usize| active.checked_add(1).filter(|active| *active <= limit);
+        self.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Permit(Some(&self.active)))
     }
 
     fn call(&self, request: Request) -> Call<'_> {
         // The block makes a panic in the synchronous part of `call` a panic of the future.
-        Box::pin(async move { Service::call(self, request).await })
+        Box::pin(async move { self.service.call(request).await })
+    }
+}
+
+/// The place of one request, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit<'a>(Option<&'a AtomicUsize>);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if let Some(active) = self.0 {
+            active.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

@@ -16,6 +16,10 @@ pub mod scanner;
 pub use icap_client::{Client, Outcome, Reqmod, Respmod, ServiceGroup};
 pub use icap_proto::{HttpHead, IsTag, ServiceOptions, ServiceUri};
 #[cfg(feature = "server")]
-pub use icap_server::{Reply, Request, Server, Service};
+pub use icap_server::{Reply, Request, Server, Service, ServiceConfig};
 #[cfg(feature = "scanner")]
 pub use scanner::Scanner;
+
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../../../docs/writing-a-service.md")]
+struct WritingAService;

@@ -1,21 +1,26 @@
 //! From a handler's reply to the head of an answer.
 
-use icap_proto::{
-    Allow, Headers, HttpHead, IsTag, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode,
-};
+use bytes::Bytes;
+use icap_proto::server::Connection;
+use icap_proto::{Allow, Headers, HttpHead, IsTag, Method, RequestHead, ResponseHead, StatusCode};
 
 use super::error_head;
-use super::exchange::{Exchange, Work};
-use super::original::{Incomplete, Original};
+use super::exchange::{Exchange, Rest, Work, catch};
+use super::sending_back::Splice;
 use super::transport::Transport;
-use crate::reply::Kind;
+use crate::reply::{Fields, Kind};
+use crate::router::Route;
 use crate::{BodyError, Error, Reply, ReplyBody};
 
 /// What of a request decides how its answer looks.
 pub(super) struct Answering {
     pub(super) tag: IsTag,
+    /// There is no answer.
+    pub(super) one_way: bool,
+    /// The method is one that adapts messages.
+    pub(super) adapts: bool,
     is_reqmod: bool,
-    null_body: bool,
+    pub(super) null_body: bool,
     /// The HTTP request is a HEAD, to which no response has a body.
     for_head: bool,
 }
@@ -24,6 +29,8 @@ impl Answering {
     pub(super) fn new(head: &RequestHead, tag: IsTag) -> Self {
         Self {
             tag,
+            one_way: false,
+            adapts: matches!(head.method(), Method::Reqmod | Method::Respmod),
             is_reqmod: *head.method() == Method::Reqmod,
             null_body: !head.has_body(),
             for_head: head.http_request().and_then(HttpHead::method) == Some("HEAD"),
@@ -47,31 +54,36 @@ impl Exchange<'_> {
         transport: &mut Transport<IO>,
     ) {
         self.work = Work::Done;
-        let original = self.original.take();
         if let Some(failure) = self.failure {
             // A request that broke off is not the one the handler would answer.
             return self.refuse(status_of(failure), transport);
         }
-        let Reply { kind, headers } = match reply {
+        let Reply { kind, fields } = match reply {
+            Ok(_) if self.answering.one_way => return self.dismiss(transport),
             Ok(reply) => reply,
             Err(error) => return self.blame(&error, transport),
         };
         match kind {
             Kind::Unmodified if transport.connection.permits_no_content() => {
-                self.respond(StatusCode::NO_CONTENT, None, &headers, transport);
+                self.respond(StatusCode::NO_CONTENT, None, fields, transport);
             }
-            Kind::Unmodified => self.echo(original, &headers, transport),
+            Kind::Unmodified => self.echo(fields, transport),
             Kind::Modified(head, body) if head.is_request() == self.answering.is_reqmod => {
-                self.adapt(head, body, &headers, transport);
+                self.adapt(head, body, fields, transport);
             }
             Kind::Response(head, body) if !head.is_request() => {
-                self.adapt(head, body, &headers, transport);
+                self.adapt(head, body, fields, transport);
             }
-            Kind::Modified(..) | Kind::Response(..) => {
+            Kind::OriginalFrom(head, prefix, offset)
+                if head.is_request() == self.answering.is_reqmod =>
+            {
+                self.splice(Splice { head, prefix, offset, fields }, transport);
+            }
+            Kind::Modified(..) | Kind::Response(..) | Kind::OriginalFrom(..) => {
                 self.blame(&"the head of the reply is of the wrong kind".into(), transport);
             }
             Kind::Error(status) if status.is_error() => {
-                self.respond(status, None, &headers, transport);
+                self.respond(status, None, fields, transport);
             }
             Kind::Error(status) => {
                 self.blame(&format!("{status} is not the status of an error").into(), transport);
@@ -82,108 +94,193 @@ impl Exchange<'_> {
     /// Sends what the service offers, 206 and trailers only to clients that know of them.
     pub(super) fn send_options<IO>(
         &mut self,
-        options: &ServiceOptions,
+        route: &Route<'_>,
         asked: Allow,
         transport: &mut Transport<IO>,
     ) {
-        let sent = options.to_response(asked).map_err(Error::from);
-        if let Err(error) = sent.and_then(|head| self.put(head, transport)) {
-            self.blame(&error, transport);
+        let opt_body = &route.service.config().opt_body;
+        let head = match opt_body {
+            None => route.options.to_response(asked),
+            Some((kind, _)) => route.options.to_response_with_opt_body(asked, kind),
+        };
+        let sent = head.map_err(Error::from);
+        match (sent.and_then(|head| self.put(head, Headers::new(), transport)), opt_body) {
+            (Err(error), _) => self.blame(&error, transport),
+            (Ok(()), None) => {}
+            (Ok(()), Some((_, body))) => {
+                self.send(body.clone(), transport);
+                self.finish(&Headers::new(), transport);
+            }
         }
     }
 
     /// Answers with an error of the protocol or of the server.
     pub(super) fn refuse<IO>(&mut self, status: StatusCode, transport: &mut Transport<IO>) {
+        self.work = Work::Done;
+        if self.answering.one_way {
+            return self.dismiss(transport);
+        }
         let head = error_head(status, &self.answering.tag).map_err(Error::from);
-        if let Err(error) = head.and_then(|head| self.put(head, transport)) {
+        if let Err(error) = head.and_then(|head| self.put(head, Headers::new(), transport)) {
             tracing::error!(%error, "no answer can be sent");
             self.abort(transport);
         }
     }
 
     /// Answers with 500 what the service did wrong.
-    fn blame<IO>(&mut self, error: &Error, transport: &mut Transport<IO>) {
+    pub(super) fn blame<IO>(&mut self, error: &Error, transport: &mut Transport<IO>) {
         let service = self.record.service();
         tracing::error!(service, %error, "the service failed");
         self.refuse(StatusCode::INTERNAL_SERVER_ERROR, transport);
     }
 
-    fn adapt<IO>(
+    /// Ends a request that gets no answer.
+    pub(super) fn dismiss<IO>(&mut self, transport: &mut Transport<IO>) {
+        if transport.connection.dismiss().is_err() {
+            self.abort(transport);
+        }
+    }
+
+    pub(super) fn adapt<IO>(
         &mut self,
         head: HttpHead,
         body: ReplyBody,
-        headers: &Headers,
+        fields: Fields,
         transport: &mut Transport<IO>,
     ) {
+        self.original = None;
         let has_body = self.answering.has_body(&head, &body);
-        let sent = self.respond(StatusCode::OK, Some((head, has_body)), headers, transport);
+        let sent = self.respond(StatusCode::OK, Some((head, has_body)), fields, transport);
         if sent && has_body {
             self.work = Work::Sending(body);
         }
     }
 
-    /// Sends the message back: what was read of it, then the rest as it comes.
-    fn echo<IO>(
-        &mut self,
-        original: Option<Original>,
-        headers: &Headers,
-        transport: &mut Transport<IO>,
-    ) {
-        let echo = match original.ok_or(Incomplete::NotKept).and_then(Original::into_echo) {
-            Ok(echo) => echo,
-            Err(error) => {
-                let (client, service) = (self.record.client(), self.record.service());
-                let client = client.map(tracing::field::display);
-                tracing::error!(client, service, %error, "an unmodified message cannot be sent back");
-                return self.refuse(error.status(), transport);
-            }
-        };
-        let http = Some((echo.head, echo.has_body));
-        if !self.respond(StatusCode::OK, http, headers, transport) || !echo.has_body {
-            return;
-        }
-        self.work = Work::Echoing;
-        for data in echo.read {
-            self.send(data, transport);
-        }
-        if let Some(trailers) = echo.trailers {
-            self.finish(&trailers, transport);
-        }
-    }
-
     /// Sends a head; false when it was 500 in its place.
-    fn respond<IO>(
+    pub(super) fn respond<IO>(
         &mut self,
         status: StatusCode,
         http: Option<(HttpHead, bool)>,
-        headers: &Headers,
+        fields: Fields,
         transport: &mut Transport<IO>,
     ) -> bool {
-        let mut builder = ResponseHead::builder(status).istag(&self.answering.tag);
-        if let Some((head, has_body)) = http {
-            builder = builder.http(head).body(has_body);
-        }
-        let head = builder.headers(headers).map_err(Error::from);
-        let sent = head.and_then(|builder| self.put(builder.build()?, transport));
+        let sent = self.try_respond(status, http, fields, transport);
         if let Err(error) = &sent {
             self.blame(error, transport);
         }
         sent.is_ok()
     }
 
-    fn put<IO>(&mut self, head: ResponseHead, transport: &mut Transport<IO>) -> Result<(), Error> {
+    fn try_respond<IO>(
+        &mut self,
+        status: StatusCode,
+        http: Option<(HttpHead, bool)>,
+        fields: Fields,
+        transport: &mut Transport<IO>,
+    ) -> Result<(), Error> {
+        let Fields { headers, icap_trailer } = fields;
+        let mut builder = ResponseHead::builder(status).istag(&self.answering.tag);
+        let has_parts = http.is_some();
+        if let Some((head, has_body)) = http {
+            builder = builder.http(head).body(has_body);
+        }
+        builder = builder.headers(&headers)?;
+        let promised =
+            icap_trailer.filter(|_| has_parts && transport.connection.permits_icap_trailer());
+        let Some(trailer) = promised else {
+            return self.put(builder.build()?, Headers::new(), transport);
+        };
+        let head = builder.icap_trailer(&trailer.names)?.build()?;
+        if !head.has_body() {
+            return self.put(head, catch(trailer.fields)?, transport);
+        }
+        self.icap_trailer = Some(trailer.fields);
+        self.put(head, Headers::new(), transport)
+    }
+
+    /// Sends a head, with an ICAP trailer where it promises one and has no body.
+    fn put<IO>(
+        &mut self,
+        head: ResponseHead,
+        icap_trailer: Headers,
+        transport: &mut Transport<IO>,
+    ) -> Result<(), Error> {
         if self.shared.stop.is_set() {
             transport.connection.close_after_answer();
         }
         let status = head.status();
-        transport.connection.respond(head)?;
+        if icap_trailer.is_empty() {
+            transport.connection.respond(head)?;
+        } else {
+            transport.connection.respond_with_icap_trailer(head, icap_trailer)?;
+        }
         self.record.status = Some(status);
         Ok(())
+    }
+
+    /// Queues data of the answer.
+    pub(super) fn send<IO>(&mut self, data: Bytes, transport: &mut Transport<IO>) {
+        self.record.bytes_out = self.record.bytes_out.saturating_add(data.len() as u64);
+        if transport.connection.send_data(data).is_err() {
+            self.abort(transport);
+        }
+    }
+
+    /// The body of the reply is at its end.
+    pub(super) fn end_reply<IO>(&mut self, trailers: &Headers, transport: &mut Transport<IO>) {
+        match self.rest {
+            Rest::Nothing => self.finish(trailers, transport),
+            Rest::UseOriginal(offset) => {
+                self.end(transport, |connection| connection.finish_with_original(offset));
+            }
+            Rest::Replay(offset) => match self.replay(offset) {
+                Ok(replay) if self.failure.is_none() => self.work = Work::Replaying(replay),
+                Ok(_) => self.abort(transport),
+                Err(error) => {
+                    self.log_incomplete(error);
+                    self.abort(transport);
+                }
+            },
+        }
+    }
+
+    /// Ends the answer.
+    pub(super) fn finish<IO>(&mut self, trailers: &Headers, transport: &mut Transport<IO>) {
+        self.end(transport, |connection| connection.finish(trailers));
+    }
+
+    fn end<IO>(
+        &mut self,
+        transport: &mut Transport<IO>,
+        finish: impl FnOnce(&mut Connection) -> Result<(), icap_proto::Error>,
+    ) {
+        let connection = &mut transport.connection;
+        let given = match self.icap_trailer.take().map(catch) {
+            None => true,
+            Some(Ok(fields)) => connection.set_icap_trailer(fields).is_ok(),
+            Some(Err(panic)) => {
+                let service = self.record.service();
+                tracing::error!(service, error = panic, "the ICAP trailer of a reply failed");
+                false
+            }
+        };
+        if given && finish(connection).is_ok() {
+            self.work = Work::Done;
+        } else {
+            self.abort(transport);
+        }
+    }
+
+    /// Breaks the answer off, so that the client sees the cut.
+    pub(super) fn abort<IO>(&mut self, transport: &mut Transport<IO>) {
+        transport.connection.abort();
+        self.record.aborted = true;
+        self.work = Work::Done;
     }
 }
 
 /// The answer to a request that broke off.
-fn status_of(failure: BodyError) -> StatusCode {
+pub(super) fn status_of(failure: BodyError) -> StatusCode {
     match failure {
         BodyError::Protocol(error) => error.status_hint(),
         BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,

@@ -1,71 +1,94 @@
 //! One request and its answer.
 //!
 //! ```text
-//!  Calling ──► Sending ──► Done        the handler's reply has a body
-//!     ├──────► Echoing ──► Done        unmodified, and the client does not take a 204
-//!     └──────────────────► Done        204, error
+//!  Calling ──► Sending ───────────────────────────► Done      the handler's reply has a body
+//!     │           └──► Replaying ──► Echoing ──► Done         ... and ends in the original, without a 206
+//!     ├──────────────► Replaying ──► Echoing ──► Done         unmodified, and the client does not take a 204
+//!     ├──► Proceeding ──► Sending                             the client waits for 100 Continue before that
+//!     └───────────────────────────────────────────► Done      204, error, no answer
 //! ```
 //!
-//! All of it is one `poll`: the handler or its reply body is polled, what it asks for is read, what it gives is
-//! written, and when nothing moves the task sleeps.
+//! All of it is one `poll`: the handler or its reply body is polled, what it asks for is read (`reading`), what it
+//! gives is written (`answer`), and when nothing moves the task sleeps.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
-use icap_proto::server::Event;
-use icap_proto::{Headers, Method, RequestHead};
+use icap_proto::{Headers, Method, RequestHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::answer::Answering;
-use super::original::Original;
+use super::original::{Original, Replay, Step};
+use super::reading::PreviewEnd;
 use super::record::Record;
+use super::sending_back::Splice;
 use super::transport::{Lost, Transport};
-use crate::body_cell::{Demand, Feeder, Item, Want, cell};
+use crate::body_cell::{Feeder, cell};
+use crate::reply::TrailerFields;
+use crate::request::has_preview;
 use crate::router::Route;
 use crate::server::Shared;
-use crate::service::Call;
-use crate::{BodyError, ReplyBody, Request};
+use crate::service::{Call, Permit};
+use crate::{BodyError, ReplyBody, Request, ServiceConfig};
 
 /// A request that is being answered.
 pub(super) struct Exchange<'a> {
     pub(super) shared: &'a Shared,
+    /// Of the service that is called.
+    pub(super) config: Option<&'a ServiceConfig>,
     pub(super) work: Work<'a>,
     pub(super) answering: Answering,
     /// The way to the reader of the body; `None` when there is no body to read.
-    feeder: Option<Feeder>,
+    pub(super) feeder: Option<Feeder>,
+    pub(super) preview: PreviewEnd,
     /// The whole request has arrived.
-    ended: bool,
+    pub(super) ended: bool,
     /// The request broke off.
     pub(super) failure: Option<BodyError>,
-    /// For the echo; `None` when a 204 is possible in any case.
-    pub(super) original: Option<Original>,
+    /// `None` when it will not be sent back in any case.
+    pub(super) original: Option<Original<'a>>,
+    /// What follows the body of the reply.
+    pub(super) rest: Rest,
+    /// The ICAP trailer that the answer promised.
+    pub(super) icap_trailer: Option<TrailerFields>,
     /// Since when the client sends nothing of what is asked for.
-    read_wait: Option<Instant>,
+    pub(super) read_wait: Option<Instant>,
+    /// Since when the service takes no step.
+    service_wait: Option<Instant>,
     /// Body bytes that nobody wanted.
-    discarded: u64,
+    pub(super) discarded: u64,
     pub(super) record: Record,
+    /// Given back when the answer is complete.
+    permit: Option<Permit<'a>>,
 }
 
 /// What the answer waits for.
 pub(super) enum Work<'a> {
     Calling(Call<'a>),
+    /// The end of the preview, to send 100 Continue before this answer.
+    Proceeding(Box<Splice>),
     Sending(ReplyBody),
-    /// The rest of the request is sent back.
-    Echoing,
+    /// What was read of the request is sent back.
+    Replaying(Box<Replay>),
+    /// The rest of the request is sent back, without so many bytes.
+    Echoing {
+        skip: u64,
+    },
     Done,
 }
 
-/// What input is read for.
+/// What follows the body of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Reader,
-    Echo,
-    /// To keep a client going that writes before it reads.
-    Discard,
+pub(super) enum Rest {
+    Nothing,
+    /// The client puts the original there from this byte on.
+    UseOriginal(u64),
+    /// The server does.
+    Replay(u64),
 }
 
 impl<'a> Exchange<'a> {
@@ -80,35 +103,67 @@ impl<'a> Exchange<'a> {
         let tag = route.as_ref().map_or_else(|refusal| &refusal.tag, |route| &route.tag).clone();
         let mut exchange = Self {
             shared,
+            config: None,
             work: Work::Done,
             answering: Answering::new(&head, tag),
             feeder: None,
+            preview: PreviewEnd::None,
             ended: false,
             failure: None,
             original: None,
+            rest: Rest::Nothing,
+            icap_trailer: None,
             read_wait: None,
+            service_wait: None,
             discarded: 0,
             record: Record::start(&head, peer),
+            permit: None,
         };
         match route {
             Ok(route) if *head.method() == Method::Options => {
-                exchange.send_options(&route.options, head.allow(), transport);
+                exchange.send_options(&route, head.allow(), transport);
             }
-            Ok(route) => exchange.call(&route, head, peer),
+            Ok(route) => exchange.call(&route, head, peer, transport),
             Err(refusal) => exchange.refuse(refusal.status, transport),
         }
         exchange
     }
 
-    fn call(&mut self, route: &Route<'a>, head: Box<RequestHead>, peer: Option<SocketAddr>) {
+    fn call<IO>(
+        &mut self,
+        route: &Route<'a>,
+        head: Box<RequestHead>,
+        peer: Option<SocketAddr>,
+        transport: &mut Transport<IO>,
+    ) {
+        let config = route.service.config();
+        self.config = Some(config);
+        self.answering.one_way = config.is_one_way(head.method());
+        if !config.takes(&head) {
+            return self.refuse(StatusCode::BAD_COMPOSITION, transport);
+        }
+        self.permit = route.service.enter();
+        if self.permit.is_none() {
+            tracing::warn!(service = self.record.service(), "refused: the service is busy");
+            return self.refuse(StatusCode::SERVICE_UNAVAILABLE, transport);
+        }
         let has_body = head.has_body();
-        if !head.allow().no_content {
-            let http = head.adapted_head().cloned();
-            self.original = Some(Original::new(http, has_body, self.shared.echo_limit));
+        if has_body && has_preview(&head) {
+            self.preview = PreviewEnd::Ahead;
+        }
+        let (allowed, offered) = (head.allow(), route.options.allow());
+        if !allowed.no_content || (offered.partial_content && !allowed.partial_content) {
+            self.keep_original(head.adapted_head().cloned());
         }
         let (feeder, reader) = has_body.then(cell).unzip();
         self.feeder = feeder;
-        self.work = Work::Calling(route.service.call(Request::new(head, peer, reader)));
+        #[cfg_attr(not(feature = "identity"), expect(unused_mut))]
+        let mut request = Request::new(head, peer, reader);
+        #[cfg(feature = "identity")]
+        {
+            request.is_trusted = config.trusts(peer);
+        }
+        self.work = Work::Calling(route.service.call(request));
     }
 
     /// Ready when the answer is queued to its end, or broken off.
@@ -130,6 +185,9 @@ impl<'a> Exchange<'a> {
             }
             let demand = self.feeder.as_ref().map(Feeder::demand);
             moved |= self.poll_body(demand, transport, cx)?;
+            if moved {
+                self.service_wait = None;
+            }
             let full = transport.is_full();
             if moved && !full {
                 continue;
@@ -143,215 +201,109 @@ impl<'a> Exchange<'a> {
             {
                 continue;
             }
-            let waiting = self.read_wait.map(|since| (since, self.shared.timeouts.body));
+            let waiting = self.waiting(full);
             ready!(transport.poll_deadline(waiting, cx))?;
-            self.fail(BodyError::TimedOut, transport, cx);
+            if self.read_wait.is_some() {
+                self.fail(BodyError::TimedOut, transport, cx);
+            } else {
+                self.give_up(transport);
+            }
         }
     }
 
-    /// Polls the handler or its body; true when something came of it.
+    /// Since when and how long there is nothing to do: the client is waited for, or the service.
+    fn waiting(&mut self, full: bool) -> Option<(Instant, Duration)> {
+        if let Some(since) = self.read_wait {
+            self.service_wait = None;
+            return Some((since, self.shared.timeouts.body));
+        }
+        let deadline = self.config?.deadline?;
+        let is_due = matches!(self.work, Work::Calling(_) | Work::Sending(_)) && !full;
+        self.service_wait = is_due.then(|| self.service_wait.unwrap_or_else(Instant::now));
+        Some((self.service_wait?, deadline))
+    }
+
+    /// The service takes too long.
+    fn give_up<IO>(&mut self, transport: &mut Transport<IO>) {
+        tracing::error!(service = self.record.service(), "the service took no step in its time");
+        if let Work::Calling(_) = self.work {
+            self.work = Work::Done;
+            self.refuse(StatusCode::INTERNAL_SERVER_ERROR, transport);
+        } else {
+            self.abort(transport);
+        }
+    }
+
+    /// Does what can be done without the client; true when something came of it.
     fn poll_work<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        if let Work::Calling(call) = &mut self.work {
-            let reply = match catch(|| call.as_mut().poll(cx)) {
-                Ok(Poll::Pending) => return false,
-                Ok(Poll::Ready(reply)) => reply,
-                Err(panic) => Err(panic.into()),
+        while matches!(self.work, Work::Calling(_)) || !transport.is_full() {
+            let step = match &mut self.work {
+                Work::Calling(_) => self.poll_call(transport, cx),
+                Work::Sending(_) => self.poll_reply(transport, cx),
+                Work::Replaying(_) => self.poll_replay(transport, cx),
+                Work::Proceeding(_) | Work::Echoing { .. } | Work::Done => Poll::Pending,
             };
-            self.answer(reply, transport);
-            moved = true;
-        }
-        while let Work::Sending(body) = &mut self.work
-            && !transport.is_full()
-        {
-            let frame = match catch(|| body.poll_frame(cx)) {
-                Ok(Poll::Pending) => break,
-                Ok(Poll::Ready(frame)) => frame.transpose(),
-                Err(panic) => Err(panic.into()),
-            };
-            match frame {
-                Ok(Some(frame)) => match frame.into_data() {
-                    Ok(data) => self.send(data, transport),
-                    Err(frame) => {
-                        let trailers = frame.into_trailers().unwrap_or_default();
-                        self.finish(&headers(&trailers), transport);
-                    }
-                },
-                Ok(None) => self.finish(&Headers::new(), transport),
-                Err(error) => {
-                    if self.failure.is_none() {
-                        let service = self.record.service();
-                        tracing::error!(service, %error, "the body of a reply failed");
-                    }
-                    self.abort(transport);
-                }
+            if step.is_pending() {
+                break;
             }
             moved = true;
         }
         moved
     }
 
-    /// Reads what is asked for; true when something came of it.
-    fn poll_body<IO>(
-        &mut self,
-        demand: Option<Demand>,
-        transport: &mut Transport<IO>,
-        cx: &mut Context<'_>,
-    ) -> Result<bool, Lost>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
-        if demand.is_some_and(|demand| demand.want == Want::Continue) {
-            self.proceed(transport, cx);
-            return Ok(true);
-        }
-        let mut waited = self.read_wait.take();
-        let Some(purpose) = self.purpose(demand, transport) else { return Ok(false) };
-        loop {
-            match transport.connection.poll_event() {
-                Ok(Some(event)) => {
-                    self.take(event, purpose, transport, cx);
-                    return Ok(true);
+    /// Lets the handler go on.
+    fn poll_call<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
+        let Work::Calling(call) = &mut self.work else { return Poll::Pending };
+        let reply = match catch(|| call.as_mut().poll(cx)) {
+            Ok(reply) => ready!(reply),
+            Err(panic) => Err(panic.into()),
+        };
+        self.answer(reply, transport);
+        Poll::Ready(())
+    }
+
+    /// Sends the next piece of the reply's body.
+    fn poll_reply<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
+        let Work::Sending(body) = &mut self.work else { return Poll::Pending };
+        let frame = match catch(|| body.poll_frame(cx)) {
+            Ok(frame) => ready!(frame).transpose(),
+            Err(panic) => Err(panic.into()),
+        };
+        match frame {
+            Ok(Some(frame)) => match frame.into_data() {
+                Ok(data) => self.send(data, transport),
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    self.end_reply(&headers(&trailers), transport);
                 }
-                Ok(None) if !transport.connection.wants_input() => return Ok(false),
-                Ok(None) => {
-                    if transport.poll_read(cx)?.is_pending() {
-                        break;
-                    }
-                    waited = None;
+            },
+            Ok(None) => self.end_reply(&Headers::new(), transport),
+            Err(error) => {
+                if self.failure.is_none() {
+                    let service = self.record.service();
+                    tracing::error!(service, %error, "the body of a reply failed");
                 }
-                Err(error) => {
-                    self.fail(error.into(), transport, cx);
-                    return Ok(true);
-                }
+                self.abort(transport);
             }
         }
-        if purpose != Purpose::Discard {
-            self.read_wait = Some(waited.unwrap_or_else(Instant::now));
-        }
-        Ok(false)
+        Poll::Ready(())
     }
 
-    fn purpose<IO>(
-        &self,
-        demand: Option<Demand>,
-        transport: &mut Transport<IO>,
-    ) -> Option<Purpose> {
-        if self.ended || self.failure.is_some() {
-            return None;
-        }
-        match (&self.work, demand) {
-            (Work::Echoing, _) => (!transport.is_full()).then_some(Purpose::Echo),
-            (_, Some(Demand { want: Want::Item, .. })) => Some(Purpose::Reader),
-            (Work::Sending(_), Some(Demand { reader_gone: true, .. })) => {
-                (self.discarded <= self.shared.limits.drain).then_some(Purpose::Discard)
+    /// Sends back the next piece of what was read.
+    fn poll_replay<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
+        let Work::Replaying(replay) = &mut self.work else { return Poll::Pending };
+        match ready!(replay.poll_next(cx)) {
+            Ok(Step::Data(data)) => self.send(data, transport),
+            Ok(Step::End(trailers)) => self.finish(&trailers, transport),
+            Ok(Step::Rest { skip }) => self.work = Work::Echoing { skip },
+            Ok(Step::TooShort) => self.cut_short(transport),
+            Err(error) => {
+                tracing::error!(%error, "the spool file failed");
+                self.abort(transport);
             }
-            _ => None,
         }
-    }
-
-    fn take<IO>(
-        &mut self,
-        event: Event,
-        purpose: Purpose,
-        transport: &mut Transport<IO>,
-        cx: &Context<'_>,
-    ) {
-        match (event, purpose) {
-            (Event::Data(data), _) => {
-                let length = data.len() as u64;
-                self.record.bytes_in = self.record.bytes_in.saturating_add(length);
-                match purpose {
-                    Purpose::Reader => {
-                        if let Some(original) = &mut self.original {
-                            original.keep(&data);
-                        }
-                        self.deliver(Item::Data(data), cx);
-                    }
-                    Purpose::Echo => self.send(data, transport),
-                    Purpose::Discard => self.discarded = self.discarded.saturating_add(length),
-                }
-            }
-            (Event::PreviewEnd { complete, .. }, Purpose::Reader) => {
-                self.deliver(Item::PreviewEnd { complete }, cx);
-            }
-            (Event::End { trailers, .. }, _) => {
-                self.ended = true;
-                match purpose {
-                    Purpose::Reader => {
-                        if let Some(original) = &mut self.original {
-                            original.end(trailers.clone());
-                        }
-                        self.deliver(Item::End(trailers), cx);
-                    }
-                    Purpose::Echo => self.finish(&trailers, transport),
-                    Purpose::Discard => {}
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The reader asks for what follows the preview.
-    fn proceed<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>) {
-        if !matches!(self.work, Work::Calling(_)) {
-            return self.fail_reader(BodyError::Answered, cx.waker());
-        }
-        match transport.connection.send_continue(&self.answering.tag) {
-            Ok(()) => self.deliver(Item::Continued, cx),
-            Err(error) => self.fail(error.into(), transport, cx),
-        }
-    }
-
-    fn deliver(&mut self, item: Item, cx: &Context<'_>) {
-        if let Some(feeder) = &mut self.feeder {
-            feeder.deliver(item, cx);
-        }
-    }
-
-    /// The request breaks off.
-    fn fail<IO>(&mut self, error: BodyError, transport: &mut Transport<IO>, cx: &Context<'_>) {
-        tracing::warn!(
-            client = self.record.client().map(tracing::field::display),
-            service = self.record.service(),
-            %error,
-            "broken request",
-        );
-        self.failure = Some(error);
-        self.read_wait = None;
-        self.fail_reader(error, cx.waker());
-        if let Work::Echoing = self.work {
-            self.abort(transport);
-        }
-    }
-
-    fn fail_reader(&mut self, error: BodyError, own: &Waker) {
-        if let Some(feeder) = &mut self.feeder {
-            feeder.fail(error, own);
-        }
-    }
-
-    /// Queues data of the answer.
-    pub(super) fn send<IO>(&mut self, data: Bytes, transport: &mut Transport<IO>) {
-        self.record.bytes_out = self.record.bytes_out.saturating_add(data.len() as u64);
-        if transport.connection.send_data(data).is_err() {
-            self.abort(transport);
-        }
-    }
-
-    /// Ends the answer.
-    pub(super) fn finish<IO>(&mut self, trailers: &Headers, transport: &mut Transport<IO>) {
-        match transport.connection.finish(trailers) {
-            Ok(()) => self.work = Work::Done,
-            Err(_) => self.abort(transport),
-        }
-    }
-
-    /// Breaks the answer off, so that the client sees the cut.
-    pub(super) fn abort<IO>(&mut self, transport: &mut Transport<IO>) {
-        transport.connection.abort();
-        self.record.aborted = true;
-        self.work = Work::Done;
+        Poll::Ready(())
     }
 }
 
@@ -365,7 +317,7 @@ impl Drop for Exchange<'_> {
 }
 
 /// A panic of a service costs one transaction, not the connection's task.
-fn catch<T>(poll: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn catch<T>(poll: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(poll)).map_err(|payload| {
         let text = payload
             .downcast_ref::<&str>()

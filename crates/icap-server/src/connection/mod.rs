@@ -3,7 +3,9 @@
 mod answer;
 mod exchange;
 mod original;
+mod reading;
 mod record;
+mod sending_back;
 mod transport;
 
 use std::future::poll_fn;

@@ -4,13 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 mod chaos;
+#[cfg(feature = "identity")]
+mod clients;
 mod connection;
 mod deadlines;
 mod echo;
 mod events;
+mod icap_trailers;
+mod original;
 mod preview;
 mod replies;
 mod statuses;
 mod stopping;
 mod streaming;
 mod support;
+mod terms;
+#[cfg(feature = "tower")]
+mod tower;

@@ -186,3 +186,43 @@ async fn who_waits_is_not_polled() {
     // Once for what arrived, and once more to find that it was all.
     assert!(polls.load(Ordering::SeqCst) <= 25, "{polls:?}");
 }
+
+#[tokio::test]
+async fn streams_in_and_out() {
+    use futures_util::StreamExt;
+
+    let mut client = connect(|request| async {
+        let (head, body) = request.into_body().await?;
+        let http = head.http_response().ok_or("no head")?.clone();
+        let loud = body.into_stream().map(|data| data.map(|data| data.to_ascii_uppercase().into()));
+        Ok(Reply::modified(http, icap_server::ReplyBody::from_stream(loud)))
+    });
+    client.say(respmod("") + "3\r\nabc\r\n").await;
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    client.say("3\r\ndef\r\n0\r\nX-Sum: 7\r\n\r\n").await;
+    assert_eq!(client.body().await.unwrap().0, "ABCDEF");
+    // A stream that breaks off is not one that ends.
+    client.say(respmod("") + "3\r\nabc\r\nzz\r\n").await;
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    assert_eq!(client.body().await.unwrap_err(), "ABC");
+}
+
+#[tokio::test]
+async fn a_stream_ends_behind_its_error() {
+    use futures_util::StreamExt;
+
+    let (sender, mut items) = tokio::sync::mpsc::unbounded_channel();
+    let mut client = connect(move |request| {
+        let sender = sender.clone();
+        async move {
+            let (_, body) = request.into_body().await?;
+            sender.send(body.into_stream().collect::<Vec<_>>().await)?;
+            Ok(Reply::unmodified())
+        }
+    });
+    client.say(respmod("") + "3\r\nabc\r\nzz\r\n").await;
+    let items = items.recv().await.unwrap();
+    assert!(matches!(&items[..], [Ok(data), Err(_)] if data == "abc"), "{items:?}");
+    let error: std::io::Error = (*items[1].as_ref().unwrap_err()).into();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+}

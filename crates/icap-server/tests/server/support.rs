@@ -199,7 +199,7 @@ impl<IO: AsyncRead + Unpin> Client<IO> {
         }
     }
 
-    async fn more(&mut self) -> bool {
+    pub(crate) async fn more(&mut self) -> bool {
         self.input.reserve(64 * 1024);
         self.io.read_buf(&mut self.input).await.unwrap_or(0) > 0
     }

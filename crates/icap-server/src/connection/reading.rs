@@ -1,0 +1,224 @@
+//! The request on its way in.
+
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use icap_proto::server::Event;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::answer::status_of;
+use super::exchange::{Exchange, Rest, Work};
+use super::original::skip;
+use super::transport::{Lost, Transport};
+use crate::BodyError;
+use crate::body_cell::{Demand, Item, Want};
+
+/// What input is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Reader,
+    /// To send it back later.
+    Keep,
+    Echo,
+    /// To keep a client going that writes before it reads.
+    Discard,
+}
+
+/// The end of the preview.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PreviewEnd {
+    /// There is no preview, or it is over.
+    None,
+    /// It is not read yet.
+    Ahead,
+    /// The client waits for 100 Continue.
+    Waits,
+    /// The preview was the whole body.
+    Whole,
+}
+
+impl Exchange<'_> {
+    /// Reads what is asked for; true when something came of it.
+    pub(super) fn poll_body<IO>(
+        &mut self,
+        demand: Option<Demand>,
+        transport: &mut Transport<IO>,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Lost>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        if demand.is_some_and(|demand| demand.want == Want::Continue) {
+            self.proceed(transport, cx);
+            return Ok(true);
+        }
+        let mut waited = self.read_wait.take();
+        let Some(purpose) = self.purpose(demand, transport) else { return Ok(false) };
+        if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original)
+            && original.poll_room(cx).is_pending()
+        {
+            return Ok(false);
+        }
+        loop {
+            match transport.connection.poll_event() {
+                Ok(Some(event)) => {
+                    self.take(event, purpose, transport, cx);
+                    return Ok(true);
+                }
+                Ok(None) if !transport.connection.wants_input() => return Ok(false),
+                Ok(None) => {
+                    if transport.poll_read(cx)?.is_pending() {
+                        break;
+                    }
+                    waited = None;
+                }
+                Err(error) => {
+                    self.fail(error.into(), transport, cx);
+                    return Ok(true);
+                }
+            }
+        }
+        if purpose != Purpose::Discard {
+            self.read_wait = Some(waited.unwrap_or_else(Instant::now));
+        }
+        Ok(false)
+    }
+
+    fn purpose<IO>(
+        &self,
+        demand: Option<Demand>,
+        transport: &mut Transport<IO>,
+    ) -> Option<Purpose> {
+        if self.ended || self.failure.is_some() {
+            return None;
+        }
+        match (&self.work, demand) {
+            (Work::Echoing { .. }, _) => (!transport.is_full()).then_some(Purpose::Echo),
+            (Work::Proceeding(_), _) => Some(Purpose::Keep),
+            // What comes now belongs behind what is being sent.
+            (Work::Replaying(_), _) => None,
+            (_, Some(Demand { want: Want::Item, .. })) => Some(Purpose::Reader),
+            (Work::Sending(_), Some(Demand { reader_gone: true, .. })) => {
+                let is_unwanted = !matches!(self.rest, Rest::Replay(_));
+                (is_unwanted && self.discarded <= self.shared.limits.drain)
+                    .then_some(Purpose::Discard)
+            }
+            _ => None,
+        }
+    }
+
+    fn take<IO>(
+        &mut self,
+        event: Event,
+        purpose: Purpose,
+        transport: &mut Transport<IO>,
+        cx: &Context<'_>,
+    ) {
+        match event {
+            Event::Data(data) => self.take_data(data, purpose, transport, cx),
+            Event::PreviewEnd { complete, .. } => {
+                self.preview = if complete { PreviewEnd::Whole } else { PreviewEnd::Waits };
+                match purpose {
+                    Purpose::Reader => self.deliver(Item::PreviewEnd { complete }, cx),
+                    Purpose::Keep => self.begin_splice(transport),
+                    Purpose::Echo | Purpose::Discard => {}
+                }
+            }
+            Event::End { trailers, icap_trailer, .. } => {
+                self.ended = true;
+                if let (Purpose::Reader | Purpose::Keep, Some(original)) =
+                    (purpose, &mut self.original)
+                {
+                    original.end(trailers.clone());
+                }
+                match purpose {
+                    Purpose::Reader => self.deliver(Item::End { trailers, icap_trailer }, cx),
+                    Purpose::Echo if self.skips() => self.cut_short(transport),
+                    Purpose::Echo => self.finish(&trailers, transport),
+                    Purpose::Keep | Purpose::Discard => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_data<IO>(
+        &mut self,
+        mut data: Bytes,
+        purpose: Purpose,
+        transport: &mut Transport<IO>,
+        cx: &Context<'_>,
+    ) {
+        let length = data.len() as u64;
+        self.record.bytes_in = self.record.bytes_in.saturating_add(length);
+        if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original) {
+            original.keep(&data);
+        }
+        match purpose {
+            Purpose::Reader => self.deliver(Item::Data(data), cx),
+            Purpose::Keep => {}
+            Purpose::Echo => {
+                if let Work::Echoing { skip: left } = &mut self.work {
+                    skip(left, &mut data);
+                }
+                self.send(data, transport);
+            }
+            Purpose::Discard => self.discarded = self.discarded.saturating_add(length),
+        }
+    }
+
+    /// Whether bytes are still to be left out of the echo.
+    const fn skips(&self) -> bool {
+        matches!(self.work, Work::Echoing { skip: 1.. })
+    }
+
+    /// The reader asks for what follows the preview.
+    fn proceed<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>) {
+        if !matches!(self.work, Work::Calling(_)) {
+            return self.fail_reader(BodyError::Answered, cx.waker());
+        }
+        match transport.connection.send_continue(&self.answering.tag) {
+            Ok(()) => {
+                self.preview = PreviewEnd::None;
+                self.deliver(Item::Continued, cx);
+            }
+            Err(error) => self.fail(error.into(), transport, cx),
+        }
+    }
+
+    fn deliver(&mut self, item: Item, cx: &Context<'_>) {
+        if let Some(feeder) = &mut self.feeder {
+            feeder.deliver(item, cx);
+        }
+    }
+
+    /// The request breaks off.
+    pub(super) fn fail<IO>(
+        &mut self,
+        error: BodyError,
+        transport: &mut Transport<IO>,
+        cx: &Context<'_>,
+    ) {
+        tracing::warn!(
+            client = self.record.client().map(tracing::field::display),
+            service = self.record.service(),
+            %error,
+            "broken request",
+        );
+        self.failure = Some(error);
+        self.read_wait = None;
+        self.fail_reader(error, cx.waker());
+        match self.work {
+            Work::Echoing { .. } => self.abort(transport),
+            Work::Proceeding(_) => self.refuse(status_of(error), transport),
+            _ => {}
+        }
+    }
+
+    pub(super) fn fail_reader(&mut self, error: BodyError, own: &Waker) {
+        if let Some(feeder) = &mut self.feeder {
+            feeder.fail(error, own);
+        }
+    }
+}
