@@ -146,7 +146,8 @@ fn violations(
     for found in read {
         if profile.read.violations == Violations::ScanErrors {
             let text = found.threats.iter().find_map(|threat| threat.name.clone());
-            findings.unscannable.get_or_insert(Unscannable { field: NAME.to_owned(), text });
+            let failed = || Unscannable { field: NAME.to_owned(), text };
+            findings.unscannable.get_or_insert_with(failed);
             continue;
         }
         findings.refusing.get_or_insert_with(|| NAME.to_owned());

@@ -315,3 +315,23 @@ fn profiles_from_toml() {
         );
     }
 }
+
+#[cfg(feature = "toml")]
+#[test]
+fn the_profile_in_the_book() {
+    let book = include_str!("../../../docs/verdicts.md");
+    let (_, file) = book.split_once("```toml\n").expect("an example");
+    let (file, _) = file.split_once("```").expect("its end");
+    let own = Profile::from_toml(file).expect("a good profile");
+    assert_eq!((&*own.name, own.ask.max_concurrent), ("our-dlp", Some(8)));
+    assert_eq!((own.read.statuses[0].status, own.ask.preview), (599, false));
+}
+
+/// Every built-in profile has its row in the book.
+#[test]
+fn the_book_names_every_profile() {
+    let book = include_str!("../../../docs/verdicts.md");
+    for profile in Profile::built_in() {
+        assert!(book.contains(&format!("`{}`", profile.name)), "{}", profile.name);
+    }
+}

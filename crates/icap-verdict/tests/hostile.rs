@@ -132,7 +132,7 @@ proptest! {
         // No line ends the head before the finding.
         let ends = |line: &Vec<u8>| line.split(|&b| b == b'\n').any(|part| part.trim_ascii().is_empty());
         lines.retain(|line| !ends(line));
-        let at = at.index(lines.len() + 1);
+        let at = at.index(lines.len().saturating_add(1));
         lines.insert(at, finding.as_bytes().to_vec());
         let mut bytes = format!("ICAP/1.0 {status} X\r\n").into_bytes();
         for line in lines {
