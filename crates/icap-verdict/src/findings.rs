@@ -1,139 +1,267 @@
 //! Fields by which servers say what they found.
 
-use icap_proto::{Headers, InfectionFound, fold_lines, unfold};
+mod infection;
+mod names;
+mod refusals;
+mod violations;
 
-/// A name longer than this is cut: it goes to logs and screens.
-const MAX_NAME: usize = 200;
+use crate::answer::Answer;
+use crate::profile::{Containers, FieldMeans, FieldRule, Profile, Violations};
+use crate::text::{printable, says_nothing};
+use crate::threat::{Category, Resolution, Threat, said};
 
-/// What a field says.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
-    /// The field that says it.
-    pub(crate) field: &'static str,
-    /// The threat or rule, where it is named.
-    pub(crate) threat: Option<String>,
+/// Findings kept of one answer.
+const MAX_THREATS: usize = 64;
+
+/// Fields that name a threat in one line, the best first.
+const NAMES: [&str; 3] = ["X-Virus-Name", "X-Virus-ID", "X-FSecure-Infection-Name"];
+
+/// Fields with the server's words, the best first.
+const TEXTS: [&str; 7] = [
+    "X-Blocked-Reason",
+    "X-Block-Reason",
+    "X-MWG-Block-Reason",
+    "X-Blocked",
+    "X-Response-Desc",
+    "X-Response-Description",
+    "X-Error-Details",
+];
+
+/// Fields that say something beside.
+const OTHERS: [&str; 10] = [
+    "X-Violations-Found",
+    "X-Infection-Found",
+    "X-ICAP-Profile",
+    "X-Attribute",
+    "X-Error-Code",
+    "X-MFE-PREVENT",
+    "X-FSecure-Infected-Filename",
+    "X-Blocked-By",
+    "X-HRESULT",
+    "X-Definition-Info",
+];
+
+/// What the fields of an answer say.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The field that says "not this one", by its name.
+    pub(crate) refusing: Option<String>,
+    /// What was found, by the field that names best.
+    pub(crate) threats: Vec<Threat>,
+    pub(crate) category: Option<Category>,
+    /// Everything that was found was repaired, and no other field refuses.
+    pub(crate) repaired: bool,
+    /// The product could not scan, and says it with the fields of a finding.
+    pub(crate) unscannable: Option<Unscannable>,
+    /// The server's words.
+    pub(crate) text: Option<String>,
+    pub(crate) rule: Option<String>,
+    /// The field by which a profile of the user's own sees a permission.
+    pub(crate) allowing: Option<String>,
 }
 
-/// The first field that says "blocked", with the best name that any of them gives.
+/// A scan that failed, as a field says it.
+#[derive(Debug)]
+pub(crate) struct Unscannable {
+    pub(crate) field: String,
+    pub(crate) text: Option<String>,
+}
+
+/// Reads every field that is known, first those of the ICAP head, then those of the HTTP head inside.
 ///
-/// `X-Violations-Found` names best, then `X-Infection-Found`, then the shorter forms. The presence of a field
-/// alone is not enough: clean answers of some products carry them too. Of a field that stands several times, as
-/// behind a chain of services, any may say it.
-pub(crate) fn find(headers: &Headers) -> Option<Finding> {
-    let findings = [
-        violations(headers),
-        infection(headers),
-        plain(headers, "X-Virus-Name"),
-        plain(headers, "X-Virus-ID"),
-        plain(headers, "X-Block-Reason"),
-        plain(headers, "X-Blocked-Reason"),
-        response_info(headers),
-    ];
-    let mut found = findings.into_iter().flatten();
-    let mut first = found.next()?;
-    if first.threat.is_none() {
-        first.threat = found.find_map(|finding| finding.threat);
+/// The names come from one kind of field: `X-Violations-Found` names best, then `X-Infection-Found`, then the shorter
+/// forms, which some products fill with a class of threats in the language of the administrator. The presence of a
+/// field alone is not enough: clean answers of some products carry them too.
+pub(crate) fn read(answer: &Answer<'_>, profile: &Profile) -> Findings {
+    let mut findings = Findings {
+        text: first_text(answer, &TEXTS),
+        rule: first_text(answer, &["X-ICAP-Profile"]),
+        ..Findings::default()
+    };
+    let mut sources = Vec::new();
+    let mut resolutions = Vec::new();
+    violations(answer, profile, &mut findings, &mut sources, &mut resolutions);
+    infections(answer, &mut findings, &mut sources, &mut resolutions);
+    // What was repaired may be named by any field, but may not be refused by one.
+    let repaired = !resolutions.is_empty()
+        && resolutions.iter().all(|resolution| *resolution == Some(Resolution::Repaired));
+    let named = findings.refusing.take();
+    let refused = refusals::read(answer, &mut findings) | own_rules(answer, profile, &mut findings);
+    findings.repaired = repaired && !refused;
+    for name in NAMES {
+        short_names(answer, name, &mut findings, &mut sources);
     }
-    Some(first)
+    let own = profile.read.fields.iter().filter(|rule| rule.means == FieldMeans::Threat);
+    for rule in own {
+        short_names(answer, &rule.field, &mut findings, &mut sources);
+    }
+    findings.refusing = named.or(findings.refusing);
+    findings.threats = best(sources);
+    findings.threats.truncate(MAX_THREATS);
+    if !findings.threats.is_empty() && findings.threats.iter().all(Threat::is_container) {
+        findings.category = Some(Category::ContainerViolation);
+    }
+    containers(profile, &mut findings);
+    findings
 }
 
-/// `X-Violations-Found: count`, then four lines for each: file, description, problem id, resolution
-/// (draft-stecher-icap-subid section 4.6). The lines are folded.
-fn violations(headers: &Headers) -> Option<Finding> {
-    headers.get_all("X-Violations-Found").find_map(|value| {
-        let mut lines = fold_lines(value).map(printable);
-        let count = lines.next()?;
-        if count.is_empty() || count == "0" || count == "-" {
-            return None;
+/// Whether a field says something to this module.
+pub(crate) fn knows(name: &str, profile: &Profile) -> bool {
+    let mut known = NAMES.iter().chain(&TEXTS).chain(&OTHERS).chain(&refusals::FIELDS);
+    known.any(|known| name.eq_ignore_ascii_case(known))
+        || profile.read.fields.iter().any(|rule| name.eq_ignore_ascii_case(&rule.field))
+}
+
+/// Every value of a field once, ICAP head first. What the origin said in the message that was sent is no word of the
+/// server.
+pub(crate) fn values<'a>(answer: &Answer<'a>, name: &str) -> Vec<&'a [u8]> {
+    let mut values: Vec<&[u8]> = answer.icap.all(name).take(MAX_THREATS).collect();
+    let inside = answer.http.map(|http| http.fields.all(name).take(MAX_THREATS));
+    for value in inside.into_iter().flatten() {
+        let is_sent = answer.sent.headers().get_all(name).any(|sent| sent == value);
+        if !is_sent && !values.contains(&value) {
+            values.push(value);
         }
-        let threat = lines.nth(1).filter(|name| !name.is_empty() && name != "-");
-        Some(Finding { field: "X-Violations-Found", threat })
-    })
+    }
+    values
 }
 
-/// `X-Infection-Found: Type=0; Resolution=2; Threat=name;` (draft-stecher-icap-subid section 4.5). A resolution
-/// of 0 does not mean that the message passed.
-fn infection(headers: &Headers) -> Option<Finding> {
-    headers.get("X-Infection-Found")?;
-    let found = headers.get_all("X-Infection-Found").filter_map(InfectionFound::parse);
-    let threat = found.map(|found| printable(&found.threat)).find(|threat| !threat.is_empty());
-    Some(Finding { field: "X-Infection-Found", threat })
+/// The first of these fields that says something.
+pub(crate) fn first_text(answer: &Answer<'_>, names: &[&str]) -> Option<String> {
+    names
+        .iter()
+        .find_map(|name| values(answer, name).into_iter().find_map(|value| said(printable(value))))
+}
+
+fn violations(
+    answer: &Answer<'_>,
+    profile: &Profile,
+    findings: &mut Findings,
+    sources: &mut Vec<Vec<Threat>>,
+    resolutions: &mut Vec<Option<Resolution>>,
+) {
+    const NAME: &str = "X-Violations-Found";
+    let read = values(answer, NAME).into_iter().map(violations::read).filter(|found| found.any);
+    let mut threats = Vec::new();
+    for found in read {
+        if profile.read.violations == Violations::ScanErrors {
+            let text = found.threats.iter().find_map(|threat| threat.name.clone());
+            let failed = || Unscannable { field: NAME.to_owned(), text };
+            findings.unscannable.get_or_insert_with(failed);
+            continue;
+        }
+        findings.refusing.get_or_insert_with(|| NAME.to_owned());
+        if found.threats.is_empty() {
+            resolutions.push(None);
+        }
+        resolutions.extend(found.threats.iter().map(|threat| threat.resolution));
+        threats.extend(found.threats);
+    }
+    sources.push(threats);
+}
+
+/// Whatever stands in the field says that something was found; a resolution of 0 does not mean that it may pass.
+fn infections(
+    answer: &Answer<'_>,
+    findings: &mut Findings,
+    sources: &mut Vec<Vec<Threat>>,
+    resolutions: &mut Vec<Option<Resolution>>,
+) {
+    const NAME: &str = "X-Infection-Found";
+    let mut threats = Vec::new();
+    for found in values(answer, NAME).into_iter().map(infection::read) {
+        findings.refusing.get_or_insert_with(|| NAME.to_owned());
+        findings.category = findings.category.or(found.category);
+        if found.resolutions.is_empty() {
+            resolutions.push(None);
+        }
+        resolutions.extend(found.resolutions);
+        push_new(&mut threats, found.threats);
+    }
+    sources.push(threats);
 }
 
 /// A field whose value is the name of what was found, or a word for nothing.
-fn plain(headers: &Headers, field: &'static str) -> Option<Finding> {
-    let nothing = ["", "-", "none", "clean", "no threats"];
-    let mut values = headers.get_all(field).map(|value| printable(&unfold(value)));
-    let found =
-        values.find(|value| !nothing.iter().any(|word| value.eq_ignore_ascii_case(word)))?;
-    Some(Finding { field, threat: Some(found) })
-}
-
-/// `X-Response-Info`: one word, sent with clean answers too.
-fn response_info(headers: &Headers) -> Option<Finding> {
-    let refusals = ["blocked", "block", "deny", "denied", "reject"];
-    let mut values = headers.get_all("X-Response-Info").map(|value| printable(&unfold(value)));
-    let refused = values.any(|value| refusals.iter().any(|word| value.eq_ignore_ascii_case(word)));
-    refused.then_some(Finding { field: "X-Response-Info", threat: None })
-}
-
-/// Text for people: control characters removed, other encodings replaced, cut to a bearable length.
-fn printable(value: &[u8]) -> String {
-    String::from_utf8_lossy(value)
-        .trim()
-        .chars()
-        .filter(|char| !char.is_control())
-        .take(MAX_NAME)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn finding(lines: &'static [u8]) -> Option<(&'static str, Option<String>)> {
-        let block = [lines, b"\r\n"].concat().into();
-        let headers = Headers::parse(block, &Default::default(), &Default::default()).unwrap();
-        find(&headers).map(|finding| (finding.field, finding.threat))
+fn short_names(
+    answer: &Answer<'_>,
+    name: &str,
+    findings: &mut Findings,
+    sources: &mut Vec<Vec<Threat>>,
+) {
+    let file = first_text(answer, &["X-FSecure-Infected-Filename"]);
+    let mut threats = Vec::new();
+    for value in values(answer, name) {
+        let mut found = names::read(value);
+        for threat in &mut found {
+            threat.file.clone_from(&file);
+        }
+        push_new(&mut threats, found);
     }
+    if !threats.is_empty() {
+        findings.refusing.get_or_insert_with(|| name.to_owned());
+    }
+    sources.push(threats);
+}
 
-    #[test]
-    fn fields_of_real_products() {
-        let eicar = "Eicar-Test-Signature";
-        for (lines, field, threat) in [
-            (&b"X-Infection-Found: Type=0; Resolution=2; Threat=Eicar-Test-Signature;\r\n"[..], "X-Infection-Found", Some(eicar)),
-            (b"X-Infection-Found: type=0;threat=Eicar-Test-Signature\r\n", "X-Infection-Found", Some(eicar)),
-            (b"X-Violations-Found: 1\r\n\t-\r\n\tEicar-Test-Signature\r\n\t0\r\n\t0\r\n", "X-Violations-Found", Some(eicar)),
-            (b"X-Violations-Found: 1\r\n\t-\r\n\t-\r\n\t0\r\n\t0\r\nX-Virus-ID: Eicar-Test-Signature\r\n", "X-Violations-Found", Some(eicar)),
-            (b"X-Virus-ID: Eicar-Test-Signature\r\n", "X-Virus-ID", Some(eicar)),
-            (b"X-Virus-Name: a\xffb\r\n", "X-Virus-Name", Some("a\u{fffd}b")),
-            (b"X-Response-Info: Blocked\r\n", "X-Response-Info", None),
-            // A chain of services: the first to speak does not speak for the others.
-            (b"X-Violations-Found: 0\r\nX-Violations-Found: 1\r\n\t-\r\n\tEicar-Test-Signature\r\n\t0\r\n\t0\r\n", "X-Violations-Found", Some(eicar)),
-            (b"X-Virus-ID: none\r\nX-Virus-ID: Eicar-Test-Signature\r\n", "X-Virus-ID", Some(eicar)),
-            (b"X-Infection-Found: Type=0\r\nX-Infection-Found: Threat=Eicar-Test-Signature\r\n", "X-Infection-Found", Some(eicar)),
-            (b"X-Response-Info: Allowed\r\nX-Response-Info: Blocked\r\n", "X-Response-Info", None),
-        ] {
-            let expected = Some((field, threat.map(str::to_owned)));
-            assert_eq!(finding(lines), expected, "{}", String::from_utf8_lossy(lines));
+/// What the profile of the user knows beside. Whether one of them refuses.
+fn own_rules(answer: &Answer<'_>, profile: &Profile, findings: &mut Findings) -> bool {
+    let mut refused = false;
+    let speaks =
+        |rule: &&FieldRule| values(answer, &rule.field).iter().any(|value| applies(rule, value));
+    for rule in profile.read.fields.iter().filter(speaks) {
+        let field = rule.field.to_string();
+        match rule.means {
+            FieldMeans::Block => {
+                refused = true;
+                findings.refusing.get_or_insert(field);
+            }
+            FieldMeans::Unscannable => {
+                let text = first_text(answer, &[&field]);
+                findings.unscannable.get_or_insert(Unscannable { field, text });
+            }
+            FieldMeans::Allow => {
+                findings.allowing.get_or_insert(field);
+            }
+            FieldMeans::Threat => {}
         }
     }
+    refused
+}
 
-    #[test]
-    fn clean_answers_with_the_same_fields() {
-        for lines in [
-            &b"X-Violations-Found: 0\r\n"[..],
-            b"X-Virus-ID: no threats\r\n",
-            b"X-Response-Info: Allowed\r\nX-Response-Desc: nothing found\r\n",
-            b"X-ICAP-Profile: default\r\n",
-        ] {
-            assert_eq!(finding(lines), None, "{}", String::from_utf8_lossy(lines));
-        }
+fn applies(rule: &FieldRule, value: &[u8]) -> bool {
+    let value = printable(value);
+    if rule.values.is_empty() {
+        return !says_nothing(&value);
     }
+    rule.values.iter().any(|word| word.eq_ignore_ascii_case(&value))
+}
 
-    #[test]
-    fn long_names_are_cut_and_control_characters_dropped() {
-        assert_eq!(printable(&[b'a'; 500]).len(), MAX_NAME);
-        assert_eq!(printable(b" a\x00\x1bb\t"), "ab");
+/// For whom a container that cannot be unpacked is no refusal but a failure.
+fn containers(profile: &Profile, findings: &mut Findings) {
+    let is_container = findings.category == Some(Category::ContainerViolation);
+    if is_container && profile.read.containers == Containers::Unscannable {
+        let text = findings.threats.iter().find_map(|threat| threat.name.clone());
+        let field = findings.refusing.take().unwrap_or_default();
+        findings.unscannable = Some(Unscannable { field, text });
+        findings.threats.clear();
+        findings.repaired = false;
+    }
+}
+
+/// The first source that names something, or else the first with anything.
+fn best(sources: Vec<Vec<Threat>>) -> Vec<Threat> {
+    let names = |threats: &Vec<Threat>| threats.iter().any(|threat| threat.name.is_some());
+    let named = sources.iter().position(names);
+    let any = || sources.iter().position(|threats| !threats.is_empty());
+    let chosen = named.or_else(any);
+    chosen.and_then(|at| sources.into_iter().nth(at)).unwrap_or_default()
+}
+
+fn push_new(threats: &mut Vec<Threat>, found: Vec<Threat>) {
+    for threat in found.into_iter().take(MAX_THREATS) {
+        let twice = threats.iter().any(|known| known.name == threat.name);
+        if !twice && threats.len() < MAX_THREATS {
+            threats.push(threat);
+        }
     }
 }

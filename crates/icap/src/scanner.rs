@@ -11,8 +11,10 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use icap_client::{Client, Error, Outcome, Reqmod, Respmod};
-use icap_proto::{HttpHead, InvalidHeader, Method, ResponseHead, StatusCode};
-use icap_verdict::{Answer, Problem, ProblemKind, Verdict, evaluate, message};
+use icap_proto::{HttpHead, InvalidHeader, ResponseHead, StatusCode};
+pub use icap_verdict::Direction;
+use icap_verdict::message::File;
+use icap_verdict::{Answer, Body as Came, Problem, ProblemKind, Profile, Verdict};
 
 use self::digest::{Digest, Tap};
 use self::file::FileBody;
@@ -40,27 +42,7 @@ use self::file::FileBody;
 pub struct Scanner {
     client: Client,
     direction: Direction,
-}
-
-/// How a file is presented to the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Direction {
-    /// As an upload, `PUT http://misc/<name>`, with REQMOD.
-    Upload,
-    /// As a download, the response to `GET http://misc/<name>`, with RESPMOD.
-    Download,
-}
-
-impl Direction {
-    /// The ICAP method that goes with it.
-    #[must_use]
-    pub const fn method(self) -> Method {
-        match self {
-            Self::Upload => Method::Reqmod,
-            Self::Download => Method::Respmod,
-        }
-    }
+    profile: Profile,
 }
 
 /// What came of scanning one file.
@@ -78,8 +60,16 @@ pub struct Report {
 impl Scanner {
     /// A scanner that sends files to the service of `client`.
     #[must_use]
-    pub const fn new(client: Client, direction: Direction) -> Self {
-        Self { client, direction }
+    pub fn new(client: Client, direction: Direction) -> Self {
+        Self { client, direction, profile: Profile::auto().clone() }
+    }
+
+    /// Builds messages and reads answers as this product wants it; [`Profile::auto`] when nothing is said. What the
+    /// profile knows of previews and connections is for whoever builds the client.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
     }
 
     /// Scans a file; its name goes into the message, the rest of the path does not.
@@ -126,28 +116,36 @@ impl Scanner {
     where
         B: Body<Data = Bytes, Error = io::Error> + Unpin + Send,
     {
-        let length = body.size_hint().exact();
+        let file = File::new(name);
+        let file = match body.size_hint().exact() {
+            Some(length) => file.length(length),
+            None => file,
+        };
         let invalid = |error: InvalidHeader| Error::Source(error.into());
-        let (head, outcome) = match self.direction {
-            Direction::Upload => {
-                let head = message::upload(name, length).map_err(invalid)?;
-                (
-                    head.clone(),
-                    self.client
-                        .reqmod(Reqmod::new(head, body).kept_by_caller().never_ignored())
-                        .await,
-                )
+        let message = file.message(&self.profile, self.direction).map_err(invalid)?;
+        let adapted = message.adapted().clone();
+        let outcome = match message.response {
+            None => {
+                let reqmod = Reqmod::new(message.request, body).kept_by_caller().never_ignored();
+                let reqmod = message
+                    .icap
+                    .iter()
+                    .fold(reqmod, |reqmod, field| reqmod.header(field.name, field.value));
+                self.client.reqmod(reqmod).await
             }
-            Direction::Download => {
-                let (request, head) = message::download(name, length).map_err(invalid)?;
-                let respmod = Respmod::new(head.clone(), body).request(request);
-                (head, self.client.respmod(respmod.kept_by_caller().never_ignored()).await)
+            Some(response) => {
+                let respmod = Respmod::new(response, body).request(message.request);
+                let respmod = message
+                    .icap
+                    .iter()
+                    .fold(respmod, |respmod, field| respmod.header(field.name, field.value));
+                self.client.respmod(respmod.kept_by_caller().never_ignored()).await
             }
         };
-        self.judge(&head, outcome.map_err(Error::from), sent).await
+        self.judge(&adapted, outcome.map_err(Error::from), sent).await
     }
 
-    /// Reads the answer to its end, then looks at it: what was cut has no verdict.
+    /// Reads the answer to its end, then looks at it: what was cut has no verdict, unless its head names a finding.
     async fn judge<B>(
         &self,
         head: &HttpHead,
@@ -158,30 +156,47 @@ impl Scanner {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let method = self.direction.method();
-        let verdict = |response: &ResponseHead, same_body| {
-            let answer = Answer { method: &method, sent: head, response, same_body };
-            (evaluate(&answer), Some(response.status()))
-        };
         match outcome {
-            Ok(Outcome::NoContent(response)) => Ok(verdict(&response, true)),
+            Ok(Outcome::NoContent(response)) => Ok(self.evaluate(head, &response, Came::Same)),
             Ok(Outcome::Modified(mut adapted) | Outcome::Answered(mut adapted)) => {
-                let same = match Digest::of(&mut adapted).await {
-                    Ok(came) => sent.is_whole() && *sent == came,
+                let mut start = Vec::new();
+                let came = Digest::of(&mut adapted, &mut start).await;
+                let response = adapted.response();
+                match came {
+                    Ok(came) if sent.is_whole() && *sent == came => {
+                        Ok(self.evaluate(head, response, Came::Same))
+                    }
                     // A page whose head lies about its length still is an answer.
-                    Err(Error::Length(_)) => false,
-                    Err(error) => return Err(error),
-                };
-                Ok(verdict(adapted.response(), same))
+                    Ok(_) | Err(Error::Length(_)) => {
+                        let came =
+                            if response.has_body() { Came::Other(&start) } else { Came::Absent };
+                        Ok(self.evaluate(head, response, came))
+                    }
+                    Err(error) => match self.evaluate(head, response, Came::Cut) {
+                        found @ (Verdict::Block(_), _) => Ok(found),
+                        _ => Err(error),
+                    },
+                }
             }
             // The message is kept here; another outcome would be one that is not known yet.
             Ok(_) => {
                 let problem = Problem::new(ProblemKind::Protocol, "an outcome that is not known");
                 Ok((Verdict::Error(problem), None))
             }
-            Err(Error::Status(response)) => Ok(verdict(&response, false)),
+            Err(Error::Status(response)) => Ok(self.evaluate(head, &response, Came::Absent)),
             Err(error) => Err(error),
         }
+    }
+
+    fn evaluate(
+        &self,
+        head: &HttpHead,
+        response: &ResponseHead,
+        came: Came<'_>,
+    ) -> (Verdict, Option<StatusCode>) {
+        let method = self.direction.method();
+        let answer = Answer::new(&method, head, response, came);
+        (self.profile.evaluate(&answer), Some(response.status()))
     }
 }
 

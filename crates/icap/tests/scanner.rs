@@ -5,7 +5,7 @@ use std::io::Write;
 
 use icap::Client;
 use icap::scanner::{Direction, Scanner};
-use icap::verdict::{ProblemKind, Verdict};
+use icap::verdict::{ProblemKind, Profile, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -47,9 +47,9 @@ fn ok(body: &str) -> String {
 #[tokio::test]
 async fn an_echo_allows_and_a_change_does_not() {
     assert!(scan(&ok("5\r\nhello\r\n0\r\n\r\n")).await.is_allow());
-    assert_eq!(scan(&ok("5\r\nhallo\r\n0\r\n\r\n")).await, Verdict::Modified);
-    assert_eq!(scan(&ok("4\r\nhell\r\n0\r\n\r\n")).await, Verdict::Modified);
-    assert_eq!(scan(&ok("0\r\n\r\n")).await, Verdict::Modified);
+    assert_eq!(scan(&ok("5\r\nhallo\r\n0\r\n\r\n")).await.as_str(), "modified");
+    assert_eq!(scan(&ok("4\r\nhell\r\n0\r\n\r\n")).await.as_str(), "modified");
+    assert_eq!(scan(&ok("0\r\n\r\n")).await.as_str(), "modified");
 }
 
 #[tokio::test]
@@ -62,10 +62,29 @@ async fn an_answer_cut_at_any_byte_is_no_verdict() {
 }
 
 #[tokio::test]
+async fn a_cut_answer_that_names_a_finding_is_a_block() {
+    let whole = ok("5\r\nhello\r\n0\r\n\r\n")
+        .replace("ISTag", "X-Infection-Found: Type=0; Resolution=2; Threat=Bad;\r\nISTag");
+    let verdict = scan(&whole[..whole.len() - 3]).await;
+    assert_eq!(verdict.to_string(), "block: Bad (malware, X-Infection-Found)");
+}
+
+#[tokio::test]
+async fn the_profile_reads_the_answer() {
+    let uri = server(b"0; ieof\r\n\r\n", ok("4\r\npage\r\n0\r\n\r\n")).await;
+    let client = Client::builder(uri.as_str()).negotiate(false).build().expect("a good client");
+    let profile = Profile::named("symantec-dlp").expect("built in").clone();
+    let scanner = Scanner::new(client, Direction::Download).profile(profile);
+    let report = scanner.scan_bytes("a.txt", "hello").await.expect("bytes can be read");
+    let Verdict::Block(block) = report.verdict else { panic!("{}", report.verdict) };
+    assert_eq!(block.page.map(|page| page.start).as_deref(), Some("page"));
+}
+
+#[tokio::test]
 async fn a_204_allows_and_an_error_status_does_not() {
     assert!(scan("ICAP/1.0 204 No Content\r\nISTag: \"t\"\r\n\r\n").await.is_allow());
     for (status, kind) in [
-        (400, ProblemKind::Protocol),
+        (400, ProblemKind::BadRequest),
         (403, ProblemKind::Forbidden),
         (404, ProblemKind::ServiceNotFound),
         (500, ProblemKind::ServerError),

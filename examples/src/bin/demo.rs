@@ -85,7 +85,7 @@ fn verdict_cell(report: &Report, right: bool) -> Cell {
     let (text, color) = match &report.verdict {
         Verdict::Allow(_) => ("✔ allowed".to_owned(), Color::Green),
         Verdict::Block(block) => {
-            let threat = block.threat.as_deref().unwrap_or("no name given");
+            let threat = block.threat().unwrap_or("no name given");
             (format!("✘ blocked  {threat}"), Color::Red)
         }
         other => (other.to_string(), Color::Yellow),

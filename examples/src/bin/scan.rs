@@ -99,7 +99,7 @@ fn scanner(arguments: &Arguments) -> anyhow::Result<Scanner> {
 const fn exit_code(verdict: &Verdict) -> u8 {
     match verdict {
         Verdict::Allow(_) => 0,
-        Verdict::Block(_) | Verdict::Modified => 1,
+        Verdict::Block(_) | Verdict::Modified(_) => 1,
         _ => 2,
     }
 }
@@ -147,7 +147,7 @@ struct Line {
 impl Line {
     fn new(file: &Path, verdict: &Verdict, report: Option<&Report>) -> Self {
         let threat = match verdict {
-            Verdict::Block(block) => block.threat.clone(),
+            Verdict::Block(block) => block.threat().map(str::to_owned),
             _ => None,
         };
         let milliseconds = |report: &Report| u64::try_from(report.elapsed.as_millis()).ok();

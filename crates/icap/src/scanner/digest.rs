@@ -9,6 +9,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use sha2::{Digest as _, Sha256};
 
+/// Bytes kept of the beginning of an answer: a verdict looks at no more.
+const MAX_START: usize = 4096;
+
 /// The SHA-256 of a body that passed by, shared with whoever waits for it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Digest(Arc<Mutex<Passed>>);
@@ -20,8 +23,8 @@ struct Passed {
 }
 
 impl Digest {
-    /// Reads a body to its end.
-    pub(super) async fn of<B>(body: &mut B) -> Result<Self, B::Error>
+    /// Reads a body to its end, and keeps its first bytes.
+    pub(super) async fn of<B>(body: &mut B, start: &mut Vec<u8>) -> Result<Self, B::Error>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -29,6 +32,8 @@ impl Digest {
         while let Some(frame) = body.frame().await {
             if let Some(data) = frame?.data_ref() {
                 digest.update(data);
+                let room = MAX_START.saturating_sub(start.len()).min(data.len());
+                start.extend_from_slice(data.get(..room).unwrap_or_default());
             }
         }
         digest.end();

@@ -1,0 +1,104 @@
+//! Text that a server chose, made fit for logs and screens.
+
+/// Characters kept of a name, a reason or a field value.
+pub(crate) const MAX_TEXT: usize = 200;
+
+/// Text for people: folds and tabs become blanks, control and invisible characters go, other encodings are
+/// replaced, and what is longer than [`MAX_TEXT`] characters is cut.
+pub(crate) fn printable(value: &[u8]) -> String {
+    printable_up_to(value, MAX_TEXT)
+}
+
+pub(crate) fn printable_up_to(value: &[u8], most: usize) -> String {
+    // Eight bytes for each character that is kept; of a megabyte the rest is not looked at.
+    let looked_at = value.len().min(most.saturating_mul(8));
+    let text = String::from_utf8_lossy(value.get(..looked_at).unwrap_or_default());
+    let mut kept = String::new();
+    let shown = text.chars().map(|char| if char.is_whitespace() { ' ' } else { char });
+    for char in shown.filter(|char| is_shown(*char)).skip_while(|char| *char == ' ').take(most) {
+        if char != ' ' || !kept.ends_with(' ') {
+            kept.push(char);
+        }
+    }
+    kept.truncate(kept.trim_end().len());
+    kept
+}
+
+/// Neither a control character nor one that hides or reorders its neighbours.
+fn is_shown(char: char) -> bool {
+    let hides = matches!(char,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !char.is_control() && !hides
+}
+
+/// Without the blanks around it, and without the NULs that products written in C leave behind.
+pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\r' | b'\n' | 0, rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t' | b'\r' | b'\n' | 0] = value {
+        value = rest;
+    }
+    value
+}
+
+/// Whether a value says that there is nothing to say.
+pub(crate) fn says_nothing(value: &str) -> bool {
+    const WORDS: [&str; 17] = [
+        "",
+        "-",
+        "0",
+        "none",
+        "no",
+        "false",
+        "null",
+        "n/a",
+        "ok",
+        "clean",
+        "no threat",
+        "no threats",
+        "no threats found",
+        "no virus",
+        "no virus found",
+        "not infected",
+        "no infection",
+    ];
+    let value = value.trim_end_matches(['.', ';']);
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// A decimal number of digits only.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_bounded_and_visible() {
+        assert_eq!(printable(&[b'a'; 200]).len(), 200);
+        assert_eq!(printable(&[b'a'; 201]).len(), MAX_TEXT);
+        assert_eq!(printable(b" a\x00\x1bb\t"), "ab");
+        assert_eq!(printable(b"a\r\n\t b"), "a b");
+        assert_eq!(printable("a\u{202e}exe.txt\u{200b}".as_bytes()), "aexe.txt");
+        assert_eq!(printable(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(printable("é".repeat(300).as_bytes()).chars().count(), MAX_TEXT);
+    }
+
+    #[test]
+    fn digits_only() {
+        assert_eq!(decimal(b"007"), Some(7));
+        for bad in [&b""[..], b"+1", b"-1", b"1 ", b"18446744073709551616"] {
+            assert_eq!(decimal(bad), None);
+        }
+    }
+}
