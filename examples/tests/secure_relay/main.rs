@@ -1,0 +1,11 @@
+//! `secure-relay` as people run it: the program, real sockets, and what it says in its log.
+
+#![cfg(unix)]
+
+mod bad_input;
+mod commands;
+mod doors;
+mod passing;
+mod pki;
+mod program;
+mod reload;
