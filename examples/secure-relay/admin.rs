@@ -84,7 +84,7 @@ fn answer(
     }
 }
 
-/// 200 while every connection has a server that can be reached.
+/// 200 while every connection has a server that can be reached; not before there is one.
 fn health(current: &Current) -> (StatusCode, String) {
     let relays = current.load();
     let connections: Vec<_> = relays
@@ -98,7 +98,7 @@ fn health(current: &Current) -> (StatusCode, String) {
             json!({ "name": relay.settings.name, "open": relay.live(), "upstream": upstream })
         })
         .collect();
-    let healthy = relays.iter().all(|relay| relay.is_healthy());
+    let healthy = !relays.is_empty() && relays.iter().all(|relay| relay.is_healthy());
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, format!("{}\n", json!({ "healthy": healthy, "connections": connections })))
 }

@@ -111,9 +111,11 @@ async fn options(relay: &Relay, upstream: &Upstream) -> Result<String, Asked> {
     match client.options().await {
         Ok(options) => {
             let methods: Vec<_> = options.methods().iter().map(ToString::to_string).collect();
-            let preview =
-                options.preview_bytes().map_or("none".to_owned(), |bytes| bytes.to_string());
-            let most = options.connections().map_or("any".to_owned(), |number| number.to_string());
+            let preview = options
+                .preview_bytes()
+                .map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
+            let most =
+                options.connections().map_or_else(|| "any".to_owned(), |number| number.to_string());
             let service = options.service().unwrap_or("no name");
             let methods = methods.join(", ");
             Ok(format!(

@@ -9,6 +9,9 @@ use icap::ServiceUri;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+/// The longest time that can be set, in seconds.
+const YEAR: u64 = 365 * 24 * 60 * 60;
+
 /// All that can be set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -142,7 +145,7 @@ impl Config {
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let mut config = Self::parse(&text).with_context(|| path.display().to_string())?;
-        let directory = path.parent().unwrap_or(Path::new(""));
+        let directory = path.parent().unwrap_or_else(|| Path::new(""));
         for connection in &mut config.connections {
             for path in connection.paths() {
                 *path = directory.join(&*path);
@@ -211,6 +214,15 @@ impl Connection {
             ("max-per-source", u64::try_from(self.max_per_source).unwrap_or(u64::MAX)),
         ] {
             ensure!(value > 0, "`{key}` is 0: nothing would ever pass");
+        }
+        for (key, seconds) in [
+            ("handshake-timeout", self.handshake_timeout),
+            ("connect-timeout", self.connect_timeout),
+            ("idle-timeout", self.idle_timeout),
+            ("close-timeout", self.close_timeout),
+            ("health-interval", self.health_interval),
+        ] {
+            ensure!(seconds <= YEAR, "`{key}` is longer than a year; it is in seconds");
         }
         Ok(self)
     }
@@ -403,6 +415,7 @@ mod tests {
             (format!("{whole}profile = 'a'"), "need mode `icap`"),
             (format!("{whole}reqmod-upstream = ['icap://a']"), "need mode `icap`"),
             (format!("{whole}idle-timeout = 0"), "`idle-timeout` is 0"),
+            (format!("{whole}idle-timeout = 31536001"), "longer than a year"),
             (format!("{whole}plain-listen = ['[::1]:1']\nclient-ca = 'a'\n"), "TLS listener"),
         ] {
             assert!(error(&text).contains(word), "{text}: {}", error(&text));

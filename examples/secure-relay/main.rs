@@ -13,8 +13,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use sd_notify::NotifyState;
-use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command, Flags};
@@ -33,6 +31,7 @@ mod new_identity;
 mod proxy;
 mod relay;
 mod service;
+mod systemd;
 mod tunnel;
 mod upstream;
 
@@ -83,8 +82,10 @@ async fn serve(flags: &Flags, mut config: Config) -> anyhow::Result<()> {
         admin::start(address, service.current()).await?;
     }
     service.apply(config.clone()).await?;
-    tell_systemd(&[NotifyState::Ready]);
-    let mut days = tokio::time::interval_at(Instant::now() + DAY, DAY);
+    systemd::ready();
+    let mut days = tokio::time::interval(DAY);
+    // The start has looked already.
+    days.reset();
     loop {
         tokio::select! {
             told = signals.wait() => match told {
@@ -95,7 +96,7 @@ async fn serve(flags: &Flags, mut config: Config) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopping");
-    tell_systemd(&[NotifyState::Stopping]);
+    systemd::stopping();
     tokio::select! {
         () = service.stop(config.stop_timeout()) => tracing::info!("stopped"),
         () = signals.told_to_stop() => tracing::warn!("told to stop twice: stopped at once"),
@@ -105,9 +106,7 @@ async fn serve(flags: &Flags, mut config: Config) -> anyhow::Result<()> {
 
 /// Reads everything anew; what is wrong leaves all as it was.
 async fn reload(service: &mut Service, flags: &Flags, config: &mut Config) {
-    if let Ok(now) = NotifyState::monotonic_usec_now() {
-        tell_systemd(&[NotifyState::Reloading, now]);
-    }
+    systemd::reloading();
     let fresh = flags.resolve();
     let applied = match fresh {
         Ok(fresh) => service.apply(fresh.clone()).await.map(|()| fresh),
@@ -128,14 +127,7 @@ async fn reload(service: &mut Service, flags: &Flags, config: &mut Config) {
         }
     };
     metrics::counter!("secure_relay_reloads_total", "result" => result).increment(1);
-    tell_systemd(&[NotifyState::Ready]);
-}
-
-/// Nothing happens where there is no systemd.
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "sd_notify");
-    }
+    systemd::ready();
 }
 
 fn start_log(form: Log) {

@@ -176,7 +176,8 @@ impl Relay {
         peer: SocketAddr,
         secure: bool,
     ) -> Result<(Side, SocketAddr, Place), Refusal> {
-        let deadline = Instant::now() + self.settings.handshake_timeout();
+        let now = Instant::now();
+        let deadline = now.checked_add(self.settings.handshake_timeout()).unwrap_or(now);
         let refuse = |source: SocketAddr, kind: &'static str| {
             move |error: anyhow::Error| Refusal { source, kind, error }
         };
@@ -205,7 +206,7 @@ impl Relay {
         };
         let shaking = async {
             expect_tls(&stream).await?;
-            Ok::<_, anyhow::Error>(tls.accept(stream).await.map_err(tls_error)?)
+            tls.accept(stream).await.map_err(tls_error)
         };
         let shaken = match tokio::time::timeout_at(deadline, shaking).await {
             Ok(result) => result,

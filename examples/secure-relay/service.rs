@@ -77,6 +77,7 @@ impl Service {
         let wanted: HashMap<_, _> = addresses(&relays)
             .map(|(relay, address, secure)| ((address, secure), Arc::clone(relay)))
             .collect();
+        self.current.store(Arc::new(relays.clone()));
         self.listeners.retain(|key, listener| match wanted.get(key) {
             Some(relay) => {
                 listener.relay.store(Arc::clone(relay));
@@ -96,7 +97,6 @@ impl Service {
                 tokio::spawn(look_after(Arc::downgrade(relay), interval));
             }
         }
-        self.current.store(Arc::new(relays));
         Ok(())
     }
 
