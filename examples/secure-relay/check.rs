@@ -52,10 +52,18 @@ impl Report {
 }
 
 fn facts(report: &mut Report, relay: &Relay, days: u32) {
-    for certificate in &relay.certificates {
+    // A pin counts whatever its dates.
+    let pinned = match &relay.clients {
+        ClientAuth::Pinned(known) => known.len(),
+        ClientAuth::Off | ClientAuth::Issued(_) => 0,
+    };
+    let dated = relay.certificates.len().saturating_sub(pinned);
+    for (position, certificate) in relay.certificates.iter().enumerate() {
         match certificate.warning(days) {
             None => println!("ok    {certificate}: {} days left", certificate.days_left()),
-            Some(warning) if certificate.is_valid_now() => println!("warn  {warning}"),
+            Some(warning) if certificate.is_valid_now() || position >= dated => {
+                println!("warn  {warning}");
+            }
             Some(warning) => report.fail(&warning),
         }
     }

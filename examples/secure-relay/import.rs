@@ -133,8 +133,8 @@ fn convert(section: &Section, notes: &mut Vec<String>) -> anyhow::Result<String>
     }
     let accept = address(accept.filter(|value| !value.is_empty()).unwrap_or("11344"))?;
     let scheme = if is_client { "icaps" } else { "icap" };
-    let servers: Vec<_> =
-        section.all("connect").into_iter().map(|value| server(scheme, value)).collect();
+    let servers = section.all("connect").into_iter().map(|value| server(scheme, value));
+    let servers = servers.collect::<anyhow::Result<Vec<_>>>()?;
     ensure!(
         !servers.is_empty(),
         "no `connect`: only services that connect to a server can be imported"
@@ -301,14 +301,15 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
 }
 
 /// stunnel's `[host:]port` to connect to; a port alone is on this machine.
-fn server(scheme: &str, text: &str) -> String {
-    match text.rsplit_once(':') {
-        None => format!("{scheme}://127.0.0.1:{text}"),
-        Some((host, port)) => match host.trim_matches(['[', ']']) {
-            host if host.contains(':') => format!("{scheme}://[{host}]:{port}"),
-            host => format!("{scheme}://{host}:{port}"),
-        },
-    }
+fn server(scheme: &str, text: &str) -> anyhow::Result<String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or(("127.0.0.1", text));
+    let uri = match host.trim_matches(['[', ']']) {
+        host if host.contains(':') => format!("{scheme}://[{host}]:{port}"),
+        host => format!("{scheme}://{host}:{port}"),
+    };
+    let is_one = port.parse::<u16>().is_ok() && uri.parse::<icap::ServiceUri>().is_ok();
+    ensure!(is_one, "connect = {text}: not a host and a port");
+    Ok(uri)
 }
 
 struct Out(String);
@@ -430,6 +431,7 @@ client = no
             ("[a]\naccept = 1\ncert = x\n", "no `connect`"),
             ("[a]\naccept = 1\nconnect = 2\n", "no `cert`"),
             ("[a]\naccept = x:1\nconnect = 2\ncert = x\n", "not an address"),
+            ("[a]\naccept = 1\nconnect = /run/icap.sock\ncert = x\n", "not a host and a port"),
             (
                 "[a]\nclient = yes\naccept = 1\nconnect = 2\nverifyPeer = yes\n",
                 "cannot be imported",

@@ -129,10 +129,10 @@ impl Relay {
         let (side, source, _place) = match self.enter(stream, peer, secure).await {
             Ok(entered) => entered,
             Err(refusal) => {
-                let (source, reason) = (refusal.source, &refusal.error);
-                tracing::warn!(connection = name, %source, kind = refusal.kind, "refused: {reason:#}");
                 let labels = [("connection", name.to_owned()), ("kind", refusal.kind.to_owned())];
                 metrics::counter!("secure_relay_refused_total", &labels).increment(1);
+                let (source, reason) = (refusal.source, &refusal.error);
+                tracing::warn!(connection = name, %source, kind = refusal.kind, "refused: {reason:#}");
                 return;
             }
         };

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::Config;
 use crate::relay::{Relay, States};
@@ -22,6 +22,8 @@ pub(crate) struct Service {
     current: Current,
     listeners: HashMap<(SocketAddr, bool), Listener>,
     states: States,
+    /// Those who look after the servers of the configuration in force.
+    watchers: JoinSet<()>,
     stopping: watch::Sender<bool>,
     /// Every task of a connection has a clone of it: when all are gone, nothing is open.
     open: mpsc::Sender<()>,
@@ -46,6 +48,7 @@ impl Service {
             current: Arc::default(),
             listeners: HashMap::new(),
             states: States::default(),
+            watchers: JoinSet::new(),
             stopping: watch::Sender::new(false),
             open,
             closed,
@@ -91,10 +94,11 @@ impl Service {
         for (relay, address, secure, listener) in fresh {
             self.listen(relay, (address, secure), listener);
         }
+        self.watchers = JoinSet::new();
         for relay in &relays {
             announce(relay, warning_days);
             if let Some(interval) = relay.settings.health_interval() {
-                tokio::spawn(look_after(Arc::downgrade(relay), interval));
+                self.watchers.spawn(look_after(Arc::clone(relay), interval));
             }
         }
         Ok(())
@@ -189,13 +193,11 @@ fn warn_of_expiry(relay: &Relay, days: u32) {
     }
 }
 
-/// Connects to each server now and then, for as long as the configuration is in force, and says when one goes or
-/// comes back.
-async fn look_after(relay: Weak<Relay>, interval: Duration) {
+/// Connects to each server now and then, and says when one goes or comes back.
+async fn look_after(relay: Arc<Relay>, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
-        let Some(relay) = relay.upgrade() else { return };
         let patience = relay.settings.connect_timeout();
         for server in &relay.group.servers {
             let had_failed = server.has_failed();

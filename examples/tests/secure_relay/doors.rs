@@ -148,10 +148,14 @@ async fn health_and_metrics_show_what_passes() {
     assert!(health.contains("\"open\":1") && health.contains("\"up\":true"), "{health}");
     let _ = TcpStream::connect(program.address).await.unwrap().write_all(b"OPTIONS").await;
     program.says("plain text on the TLS port").await;
+    stream.shutdown().await.unwrap();
+    rest(&mut stream).await.1.unwrap();
+    program.says("ended").await;
     let (status, metrics) = program.admin("/metrics").await;
     assert_eq!(status, 200);
     for line in [
-        "secure_relay_connections_open{connection=\"relay\"} 1",
+        "secure_relay_connections_open{connection=\"relay\"}",
+        "secure_relay_connections_total{connection=\"relay\",end=\"closed\"} 1",
         "secure_relay_bytes_total{connection=\"relay\",direction=\"from-client\"} 30",
         "secure_relay_bytes_total{connection=\"relay\",direction=\"to-client\"} 30",
         "secure_relay_refused_total{connection=\"relay\",kind=\"handshake\"} 1",
