@@ -35,9 +35,11 @@ struct Listener {
     task: JoinHandle<()>,
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
+impl Listener {
+    /// Returns when nobody can connect any more.
+    async fn close(&mut self) {
         self.task.abort();
+        let _ = (&mut self.task).await;
     }
 }
 
@@ -81,25 +83,25 @@ impl Service {
             .map(|(relay, address, secure)| ((address, secure), Arc::clone(relay)))
             .collect();
         self.current.store(Arc::new(relays.clone()));
-        self.listeners.retain(|key, listener| match wanted.get(key) {
-            Some(relay) => {
-                listener.relay.store(Arc::clone(relay));
-                true
-            }
-            None => {
-                tracing::info!(listen = %key.0, "no longer listening");
-                false
-            }
-        });
-        for (relay, address, secure, listener) in fresh {
-            self.listen(relay, (address, secure), listener);
-        }
         self.watchers = JoinSet::new();
         for relay in &relays {
             announce(relay, warning_days);
             if let Some(interval) = relay.settings.health_interval() {
                 self.watchers.spawn(look_after(Arc::clone(relay), interval));
             }
+        }
+        let kept = std::mem::take(&mut self.listeners).into_iter();
+        for (key, mut listener) in kept {
+            if let Some(relay) = wanted.get(&key) {
+                listener.relay.store(Arc::clone(relay));
+                self.listeners.insert(key, listener);
+            } else {
+                listener.close().await;
+                tracing::info!(listen = %key.0, "no longer listening");
+            }
+        }
+        for (relay, address, secure, listener) in fresh {
+            self.listen(relay, (address, secure), listener);
         }
         Ok(())
     }
@@ -129,6 +131,9 @@ impl Service {
 
     /// Accepts nothing more, and waits until what is open has ended or `patience` is over.
     pub(crate) async fn stop(mut self, patience: Duration) {
+        for listener in self.listeners.values_mut() {
+            listener.close().await;
+        }
         self.listeners.clear();
         let _ = self.stopping.send(true);
         drop(self.open);

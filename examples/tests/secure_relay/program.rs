@@ -96,6 +96,11 @@ impl Program {
         }
     }
 
+    /// Whether there was such a line before now.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.said.iter().any(|line| line["message"].as_str().unwrap_or_default().contains(text))
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
