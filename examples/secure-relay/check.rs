@@ -1,0 +1,168 @@
+//! `check`: everything looked at before anybody connects.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use icap::{Client, ServiceUri};
+use icap_client::rustls::crypto::ring;
+use icap_client::{Error, Tls};
+
+use crate::args::Flags;
+use crate::config::Upstream;
+use crate::front::ClientAuth;
+use crate::relay::{Relay, States};
+
+/// Prints a line for each thing looked at: `ok`, `warn` or `FAIL`. 0 without a FAIL, 1 with one, 2 when flags or
+/// configuration are wrong.
+pub(crate) async fn run(flags: &Flags) -> ExitCode {
+    let config = match flags.resolve() {
+        Ok(config) => config,
+        Err(error) => {
+            println!("FAIL  configuration: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("ok    configuration");
+    let mut report = Report { failed: false };
+    let mut states = States::default();
+    for connection in config.connections {
+        let name = connection.name.clone();
+        println!("\n[{name}]");
+        match Relay::load(connection, &mut states) {
+            Err(error) => report.fail(&format!("{error:#}")),
+            Ok(relay) => {
+                facts(&mut report, &relay, config.expiry_warning);
+                servers(&mut report, &relay).await;
+            }
+        }
+    }
+    if report.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+struct Report {
+    failed: bool,
+}
+
+impl Report {
+    fn fail(&mut self, what: &str) {
+        self.failed = true;
+        println!("FAIL  {what}");
+    }
+}
+
+fn facts(report: &mut Report, relay: &Relay, days: u32) {
+    // A pin counts whatever its dates.
+    let pinned = match &relay.clients {
+        ClientAuth::Pinned(known) => known.len(),
+        ClientAuth::Off | ClientAuth::Issued(_) => 0,
+    };
+    let dated = relay.certificates.len().saturating_sub(pinned);
+    for (position, certificate) in relay.certificates.iter().enumerate() {
+        match certificate.warning(days) {
+            None => println!("ok    {certificate}: {} days left", certificate.days_left()),
+            Some(warning) if certificate.is_valid_now() || position >= dated => {
+                println!("warn  {warning}");
+            }
+            Some(warning) => report.fail(&warning),
+        }
+    }
+    match (&relay.clients, relay.settings.listen.is_empty()) {
+        (_, true) => {}
+        (ClientAuth::Off, _) => println!("warn  clients need no certificate"),
+        (ClientAuth::Issued(known), _) => {
+            println!(
+                "ok    clients need a certificate of {} in client-ca or issued by it",
+                known.len()
+            );
+        }
+        (ClientAuth::Pinned(known), _) => {
+            println!("ok    clients need one of {} pinned certificates", known.len());
+        }
+    }
+    match &relay.allow {
+        None => println!("warn  no allow-list: any address may connect"),
+        Some(list) => println!("ok    allow-list: {} addresses and networks", list.len()),
+    }
+    for warning in &relay.warnings {
+        println!("warn  {warning}");
+    }
+}
+
+async fn servers(report: &mut Report, relay: &Relay) {
+    for (server, upstream) in relay.group.servers.iter().zip(&relay.settings.upstream) {
+        let uri = &server.uri;
+        match server.connect(relay.settings.connect_timeout()).await {
+            Err(error) => {
+                report.fail(&format!("{uri}: {error}"));
+                continue;
+            }
+            Ok(_) if uri.is_secure() => println!("ok    {uri}: TCP and TLS"),
+            Ok(_) => println!("ok    {uri}: TCP"),
+        }
+        match options(relay, upstream).await {
+            Ok(line) => println!("ok    {uri}: {line}"),
+            Err(Asked::Status(line)) => println!("warn  {uri}: {line}; is the path right?"),
+            Err(Asked::Failed(line)) => report.fail(&format!("{uri}: OPTIONS: {line}")),
+        }
+    }
+}
+
+enum Asked {
+    /// It speaks ICAP, but of another service.
+    Status(String),
+    Failed(String),
+}
+
+async fn options(relay: &Relay, upstream: &Upstream) -> Result<String, Asked> {
+    let client = client(relay, upstream).map_err(|error| Asked::Failed(format!("{error:#}")))?;
+    match client.options().await {
+        Ok(options) => {
+            let methods: Vec<_> = options.methods().iter().map(ToString::to_string).collect();
+            let preview = options
+                .preview_bytes()
+                .map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
+            let most =
+                options.connections().map_or_else(|| "any".to_owned(), |number| number.to_string());
+            let service = options.service().unwrap_or("no name");
+            let methods = methods.join(", ");
+            Ok(format!(
+                "OPTIONS: {methods}; preview {preview}; connections {most}; service {service:?}"
+            ))
+        }
+        Err(error @ Error::Status(_)) => Err(Asked::Status(format!("OPTIONS: {error}"))),
+        Err(error) => Err(Asked::Failed(with_causes(&error))),
+    }
+}
+
+fn client(relay: &Relay, upstream: &Upstream) -> anyhow::Result<Client> {
+    let uri: &ServiceUri = &upstream.uri;
+    let builder = Client::builder(uri.clone());
+    if !uri.is_secure() {
+        return Ok(builder.build()?);
+    }
+    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
+    let mut tls = Tls::new().crypto_provider(ring::default_provider().into());
+    if let Some(path) = &relay.settings.upstream_ca {
+        tls = tls.roots_pem(read(path)?);
+    }
+    if let Some(path) = &relay.settings.upstream_identity {
+        let pem = read(path)?;
+        tls = tls.client_pem(pem.clone(), pem);
+    }
+    if let Some(name) = &upstream.tls_name {
+        tls = tls.server_name(name);
+    }
+    Ok(builder.tls(tls).build()?)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
