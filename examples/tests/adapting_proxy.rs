@@ -249,7 +249,8 @@ async fn dies_in_mid_body() -> String {
             let mut request = vec![0; 4096];
             let _ = stream.read(&mut request).await;
             let answer = if request.starts_with(b"OPTIONS") {
-                "ICAP/1.0 200 OK\r\nISTag: \"t\"\r\nMethods: RESPMOD\r\nEncapsulated: null-body=0\r\n\r\n"
+                "ICAP/1.0 200 OK\r\nISTag: \"t\"\r\nMethods: RESPMOD\r\nConnection: close\r\n\
+                 Encapsulated: null-body=0\r\n\r\n"
             } else {
                 "ICAP/1.0 200 OK\r\nISTag: \"t\"\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\n\
                  HTTP/1.1 200 OK\r\n\r\n5\r\nhello\r\n"
