@@ -72,6 +72,9 @@ pub enum BodyError {
     /// The client sent nothing for longer than [`Timeouts::body`](crate::Timeouts::body).
     #[error("timed out waiting for the body")]
     TimedOut,
+    /// It is longer than [`Route::max_body`](crate::Route::max_body).
+    #[error("the body is longer than the service takes")]
+    TooLong,
     /// The connection is gone.
     #[error("connection lost inside the body")]
     Disconnected,

@@ -56,6 +56,7 @@ impl Exchange<'_> {
             Ok(reply) => reply,
             Err(error) => return self.blame(&error, transport),
         };
+        self.record.verdict(&kind);
         match kind {
             Kind::Unmodified if transport.connection.permits_no_content() => {
                 self.respond(StatusCode::NO_CONTENT, None, &headers, transport);
@@ -133,7 +134,6 @@ impl Exchange<'_> {
             Ok(echo) => echo,
             Err(error) => {
                 let (client, service) = (self.record.client(), self.record.service());
-                let client = client.map(tracing::field::display);
                 tracing::error!(client, service, %error, "an unmodified message cannot be sent back");
                 return self.refuse(error.status(), transport);
             }
@@ -172,12 +172,12 @@ impl Exchange<'_> {
     }
 
     fn put<IO>(&mut self, head: ResponseHead, transport: &mut Transport<IO>) -> Result<(), Error> {
-        if self.shared.stop.is_set() {
+        if self.shared.life.stop.is_set() {
             transport.connection.close_after_answer();
         }
         let status = head.status();
         transport.connection.respond(head)?;
-        self.record.status = Some(status);
+        self.record.answer(status);
         Ok(())
     }
 }
@@ -187,6 +187,7 @@ fn status_of(failure: BodyError) -> StatusCode {
     match failure {
         BodyError::Protocol(error) => error.status_hint(),
         BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        BodyError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::Disconnected | BodyError::Answered => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -9,9 +9,9 @@
 //! All of it is one `poll`: the handler or its reply body is polled, what it asks for is read, what it gives is
 //! written, and when nothing moves the task sleeps.
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -22,13 +22,14 @@ use tokio::time::Instant;
 
 use super::answer::Answering;
 use super::original::Original;
-use super::record::Record;
+use super::record::{PreviewResult, Record};
 use super::transport::{Lost, Transport};
 use crate::body_cell::{Demand, Feeder, Item, Want, cell};
-use crate::router::Route;
+use crate::peer::Peer;
+use crate::router::{Found, Place};
 use crate::server::Shared;
 use crate::service::Call;
-use crate::{BodyError, ReplyBody, Request};
+use crate::{BodyError, ReplyBody, Request, Timeouts};
 
 /// A request that is being answered.
 pub(super) struct Exchange<'a> {
@@ -47,7 +48,12 @@ pub(super) struct Exchange<'a> {
     read_wait: Option<Instant>,
     /// Body bytes that nobody wanted.
     discarded: u64,
-    pub(super) record: Record,
+    pub(super) record: Record<'a>,
+    /// How much of the client's time was waited for its body.
+    waited: Duration,
+    max_body: u64,
+    /// Counts for the service as long as the exchange lasts.
+    _place: Option<Place<'a>>,
 }
 
 /// What the answer waits for.
@@ -72,7 +78,7 @@ impl<'a> Exchange<'a> {
     /// Calls the service, or answers in its place.
     pub(super) fn start<IO>(
         head: Box<RequestHead>,
-        peer: Option<SocketAddr>,
+        peer: &'a Peer,
         shared: &'a Shared,
         transport: &mut Transport<IO>,
     ) -> Self {
@@ -89,18 +95,25 @@ impl<'a> Exchange<'a> {
             read_wait: None,
             discarded: 0,
             record: Record::start(&head, peer),
+            waited: Duration::ZERO,
+            max_body: u64::MAX,
+            _place: None,
         };
+        if let Ok(route) = &route {
+            exchange.record.found(route.path);
+        }
         match route {
             Ok(route) if *head.method() == Method::Options => {
-                exchange.send_options(&route.options, head.allow(), transport);
+                let options = shared.offer(route.options);
+                exchange.send_options(&options, head.allow(), transport);
             }
-            Ok(route) => exchange.call(&route, head, peer),
+            Ok(route) => exchange.call(route, head, peer),
             Err(refusal) => exchange.refuse(refusal.status, transport),
         }
         exchange
     }
 
-    fn call(&mut self, route: &Route<'a>, head: Box<RequestHead>, peer: Option<SocketAddr>) {
+    fn call(&mut self, route: Found<'a>, head: Box<RequestHead>, peer: &Peer) {
         let has_body = head.has_body();
         if !head.allow().no_content {
             let http = head.adapted_head().cloned();
@@ -108,7 +121,9 @@ impl<'a> Exchange<'a> {
         }
         let (feeder, reader) = has_body.then(cell).unzip();
         self.feeder = feeder;
-        self.work = Work::Calling(route.service.call(Request::new(head, peer, reader)));
+        self.max_body = route.max_body;
+        self._place = Some(route.place);
+        self.work = Work::Calling(route.service.call(Request::new(head, peer.clone(), reader)));
     }
 
     /// Ready when the answer is queued to its end, or broken off.
@@ -123,6 +138,8 @@ impl<'a> Exchange<'a> {
         if let Some(feeder) = &mut self.feeder {
             feeder.unpark();
         }
+        let span = self.record.span.clone();
+        let _entered = span.enter();
         loop {
             let mut moved = self.poll_work(transport, cx);
             if matches!(self.work, Work::Done) {
@@ -143,7 +160,7 @@ impl<'a> Exchange<'a> {
             {
                 continue;
             }
-            let waiting = self.read_wait.map(|since| (since, self.shared.timeouts.body));
+            let waiting = self.read_wait.map(|since| (since, self.read_limit()));
             ready!(transport.poll_deadline(waiting, cx))?;
             self.fail(BodyError::TimedOut, transport, cx);
         }
@@ -218,7 +235,9 @@ impl<'a> Exchange<'a> {
                     if transport.poll_read(cx)?.is_pending() {
                         break;
                     }
-                    waited = None;
+                    if let Some(since) = waited.take() {
+                        self.waited = self.waited.saturating_add(since.elapsed());
+                    }
                 }
                 Err(error) => {
                     self.fail(error.into(), transport, cx);
@@ -230,6 +249,14 @@ impl<'a> Exchange<'a> {
             self.read_wait = Some(waited.unwrap_or_else(Instant::now));
         }
         Ok(false)
+    }
+
+    /// How long to wait for the next byte.
+    fn read_limit(&self) -> Duration {
+        let Timeouts { body, body_rate, .. } = self.shared.timeouts;
+        let Some(earned) = self.record.bytes_in.checked_div(body_rate.into()) else { return body };
+        let budget = body.saturating_add(Duration::from_secs(earned));
+        body.min(budget.saturating_sub(self.waited))
     }
 
     fn purpose<IO>(
@@ -261,6 +288,9 @@ impl<'a> Exchange<'a> {
             (Event::Data(data), _) => {
                 let length = data.len() as u64;
                 self.record.bytes_in = self.record.bytes_in.saturating_add(length);
+                if self.record.bytes_in > self.max_body {
+                    return self.fail(BodyError::TooLong, transport, cx);
+                }
                 match purpose {
                     Purpose::Reader => {
                         if let Some(original) = &mut self.original {
@@ -273,6 +303,9 @@ impl<'a> Exchange<'a> {
                 }
             }
             (Event::PreviewEnd { complete, .. }, Purpose::Reader) => {
+                if complete {
+                    self.record.preview(PreviewResult::Whole);
+                }
                 self.deliver(Item::PreviewEnd { complete }, cx);
             }
             (Event::End { trailers, .. }, _) => {
@@ -298,7 +331,10 @@ impl<'a> Exchange<'a> {
             return self.fail_reader(BodyError::Answered, cx.waker());
         }
         match transport.connection.send_continue(&self.answering.tag) {
-            Ok(()) => self.deliver(Item::Continued, cx),
+            Ok(()) => {
+                self.record.preview(PreviewResult::Continued);
+                self.deliver(Item::Continued, cx);
+            }
             Err(error) => self.fail(error.into(), transport, cx),
         }
     }
@@ -312,7 +348,7 @@ impl<'a> Exchange<'a> {
     /// The request breaks off.
     fn fail<IO>(&mut self, error: BodyError, transport: &mut Transport<IO>, cx: &Context<'_>) {
         tracing::warn!(
-            client = self.record.client().map(tracing::field::display),
+            client = self.record.client(),
             service = self.record.service(),
             %error,
             "broken request",

@@ -7,7 +7,7 @@ use tokio::io::DuplexStream;
 use crate::support::*;
 
 /// A server whose handler reads so many frames before it lets the message pass.
-fn reading(frames: usize) -> Server<()> {
+fn reading(frames: usize) -> Server {
     server(move |request| async move {
         let (_, mut body) = request.into_body().await?;
         for _ in 0..frames {

@@ -8,9 +8,13 @@ mod connection;
 mod deadlines;
 mod echo;
 mod events;
+mod limits;
+mod listeners;
 mod preview;
 mod replies;
 mod statuses;
 mod stopping;
 mod streaming;
 mod support;
+#[cfg(feature = "tls-ring")]
+mod tls;
