@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
+use tokio::time::{Sleep, interval, sleep, timeout};
 
 use crate::listener::Accepted;
 use crate::peer::Peer;
@@ -162,14 +162,17 @@ impl Front {
         let Self { listeners, shared, mut connections, .. } = self;
         drop(listeners);
         shared.life.stop.set();
-        let mut progress = Instant::now();
+        let mut progress = interval(PROGRESS);
         let drained = async {
             loop {
-                match timeout_at(progress + PROGRESS, connections.join_next()).await {
-                    Ok(Some(ended)) => report(ended),
-                    Ok(None) => break,
-                    Err(_) => {
-                        progress = Instant::now();
+                let ended = poll_fn(|cx| match connections.poll_join_next(cx) {
+                    Poll::Pending => progress.poll_tick(cx).map(|_| None),
+                    ended => ended.map(Some),
+                });
+                match ended.await {
+                    Some(Some(ended)) => report(ended),
+                    Some(None) => break,
+                    None => {
                         let in_flight = shared.life.in_flight();
                         tracing::info!(connections = connections.len(), in_flight, "stopping");
                     }

@@ -127,7 +127,7 @@ fn verifier(
     }
     let provider = Arc::clone(provider);
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
-    verifier.map(|verifier| Some(verifier)).map_err(|_| InvalidTls::Certificates)
+    Ok(Some(verifier.map_err(|_| InvalidTls::Certificates)?))
 }
 
 /// 64 hexadecimal digits in pairs, colons between all pairs or none.
