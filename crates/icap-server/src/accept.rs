@@ -110,7 +110,11 @@ impl Front {
             (Some(ip), Some(max)) => match self.addresses.enter(ip, max) {
                 Some(place) => Some(place),
                 None => {
-                    return self.refuse(accepted, "too many connections of this address", "address");
+                    return self.refuse(
+                        accepted,
+                        "too many connections of this address",
+                        "address",
+                    );
                 }
             },
             _ => None,

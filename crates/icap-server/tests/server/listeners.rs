@@ -123,7 +123,13 @@ async fn one_address_has_so_many_connections() {
         let refusal = third.answer().await;
         assert_eq!((refusal.status(), refusal.head.close()), (503, true));
     }
-    ask(&mut connect_from("127.0.0.3", &running).await).await;
+    // Another address has its own, one after the other as many as it likes.
+    for _ in 0..3 {
+        ask(&mut connect_from("127.0.0.3", &running).await).await;
+        while handle.connections() > 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
     held.pop();
     while handle.connections() > 1 {
         tokio::time::sleep(Duration::from_millis(1)).await;

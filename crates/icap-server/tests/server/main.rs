@@ -10,6 +10,8 @@ mod echo;
 mod events;
 mod limits;
 mod listeners;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod preview;
 mod replies;
 mod statuses;
