@@ -7,7 +7,7 @@ use icap_server::{Reply, RouteError, Server, service_fn};
 
 use crate::support::*;
 
-fn pass() -> Server<()> {
+fn pass() -> Server {
     let reqmod = ServiceOptions::reqmod("Pass").unwrap();
     let tagged = reqmod.clone().istag(IsTag::new("pass-7").unwrap());
     server(|_| async { Ok(Reply::unmodified()) })

@@ -37,7 +37,7 @@ where
 }
 
 /// A server with one service at `/x`.
-pub(crate) fn server<F, Fut>(call: F) -> Server<()>
+pub(crate) fn server<F, Fut>(call: F) -> Server
 where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Reply, Error>> + Send,
@@ -54,11 +54,11 @@ where
     connect_to(server(call))
 }
 
-pub(crate) fn connect_to(server: Server<()>) -> Client<DuplexStream> {
+pub(crate) fn connect_to(server: Server) -> Client<DuplexStream> {
     connect_through(&Arc::new(server), 64 * 1024)
 }
 
-pub(crate) fn connect_through(server: &Arc<Server<()>>, buffer: usize) -> Client<DuplexStream> {
+pub(crate) fn connect_through(server: &Arc<Server>, buffer: usize) -> Client<DuplexStream> {
     let (near, far) = tokio::io::duplex(buffer);
     let server = Arc::clone(server);
     tokio::spawn(async move { server.serve_connection(far, None).await });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::{HttpHead, Method, ServiceOptions};
-use icap_server::{Reply, ReplyBody, Server, Service, ServiceConfig, service_fn};
+use icap_server::{Reply, ReplyBody, Server, Service, ServiceConfig, Timeouts, service_fn};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
@@ -86,7 +86,9 @@ async fn waits_for_the_client_are_not_the_services() {
         Ok(Reply::unmodified())
     });
     let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
-    let mut client = connect_to(server);
+    let mut timeouts = Timeouts::default();
+    timeouts.body_rate = 0;
+    let mut client = connect_to(server.timeouts(timeouts));
     client.say(respmod("Allow: 204\r\n")).await;
     for _ in 0..9 {
         sleep(Duration::from_secs(29)).await;
