@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// Networks whose addresses may do something, such as [connect](crate::Server::allow); all others may not.
 ///
@@ -29,7 +29,7 @@ impl AllowList {
     /// A list of these networks. An empty one allows nobody.
     #[must_use]
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
-        Self(Arc::new(RwLock::new(networks.into_iter().collect())))
+        Self(Arc::new(RwLock::new(networks.into_iter().map(canonical).collect())))
     }
 
     /// Takes over what another list has. It holds for connections that come from now on; those that are open stay.
@@ -39,7 +39,7 @@ impl AllowList {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = networks;
     }
 
-    /// Whether an address is in one of the networks. An IPv4 address in its IPv6 form is taken as IPv4.
+    /// Whether an address is in one of the networks. IPv4 in its IPv6 form is taken as IPv4, here and in the list.
     #[must_use]
     pub fn allows(&self, addr: IpAddr) -> bool {
         let addr = addr.to_canonical();
@@ -73,6 +73,15 @@ fn network(text: &str) -> Result<IpNet, InvalidAllowList> {
     }
 }
 
+/// A network of IPv4 addresses in their IPv6 form as one of IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    let v4 = match network {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    v4.and_then(|(addr, prefix)| Ipv4Net::new(addr, prefix).ok()).map_or(network, IpNet::V4)
+}
+
 /// An entry that is neither a network nor an address. A network has no bits set behind its prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{entry:?} is neither a network like 192.0.2.0/24 nor an address")]
@@ -103,6 +112,26 @@ mod tests {
             let error = broken.parse::<AllowList>().unwrap_err();
             assert!(error.to_string().contains(broken), "{error}");
         }
+    }
+
+    /// As a socket for both versions, and whoever copies from its log, has them.
+    #[test]
+    fn ipv4_in_its_ipv6_form() {
+        let list: AllowList = "::ffff:10.0.0.0/104, ::ffff:192.0.2.1".parse().unwrap();
+        for (addr, allowed) in [
+            ("10.255.255.255", true),
+            ("::ffff:10.0.0.1", true),
+            ("11.0.0.0", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("::1", false),
+        ] {
+            assert_eq!(list.allows(addr.parse().unwrap()), allowed, "{addr}");
+        }
+        // Wider than IPv4: its own addresses only.
+        let list: AllowList = "::/0".parse().unwrap();
+        assert!(list.allows("2001:db8::1".parse().unwrap()));
+        assert!(!list.allows("10.0.0.1".parse().unwrap()));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!
 //! impl Service for Scanner {
 //!     fn options(&self) -> ServiceOptions {
-//!         ServiceOptions::respmod("Scanner 1.0").unwrap_or_default().preview(1024).allow_no_content()
+//!         ServiceOptions::respmod("Scanner 1.0").unwrap_or_default().preview(1024)
 //!     }
 //!
 //!     async fn call(&self, request: Request) -> Result<Reply, Error> {

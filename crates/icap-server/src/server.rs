@@ -63,8 +63,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// What OPTIONS says: that of the service, and of the server what the service leaves open.
+    /// What OPTIONS says: that of the service, and of the server what the service leaves open, and 204, which is
+    /// there for whoever allows it (RFC 3507 section 4.6): many clients allow it only where it is listed.
     pub(crate) fn offer(&self, options: ServiceOptions) -> ServiceOptions {
+        let options = options.allow_no_content();
         match (options.connections(), self.max_connections) {
             (None, Some(connections)) => options.max_connections(connections),
             _ => options,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::HttpHead;
-use icap_server::{BodyError, Reply, Server, Timeouts};
+use icap_server::{BodyError, Reply, Request, Server, Timeouts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -136,6 +136,25 @@ async fn a_body_has_a_least_rate() {
     }
     client.say(LAST).await;
     assert_eq!(client.answer().await.status(), 204);
+}
+
+/// What the echo waits is added to what the handler waited before it gave up.
+#[tokio::test(start_paused = true)]
+async fn the_waiting_for_one_body_is_counted_together() {
+    let call = |request: Request| async move {
+        let (_, mut body) = request.into_body().await?;
+        assert!(timeout(Duration::from_secs(20), body.frame()).await.is_err());
+        drop(body);
+        sleep(Duration::from_secs(5)).await;
+        Ok(Reply::unmodified())
+    };
+    let mut client = connect(call);
+    client.say(respmod("")).await;
+    let start = Instant::now();
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    assert_eq!(after(start), 25);
+    assert_eq!(client.body().await.unwrap_err(), "");
+    assert_eq!(after(start), 35);
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,6 +118,25 @@ async fn an_answer_that_hangs_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_that_nobody_reads_is_no_step_of_the_service() {
+    let service = service(|_| async {
+        let page = HttpHead::response(403, "Forbidden", [("X", "y")])?;
+        Ok(Reply::respond(page, polled(|_| std::task::Poll::Pending)))
+    });
+    let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
+    let mut client = connect_to(server);
+    let start = Instant::now();
+    client.say(respmod("")).await;
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    for _ in 0..2 {
+        sleep(Duration::from_secs(4)).await;
+        client.say(chunk("x")).await;
+    }
+    assert_eq!(client.body().await.unwrap_err(), "");
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_step_of_an_answer_has_its_time() {
     use futures_util::StreamExt;
 
