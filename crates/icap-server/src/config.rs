@@ -127,7 +127,8 @@ impl ServiceConfig {
 
     /// Believes clients of these networks who their users are: without it
     /// [`Request::identity`](crate::Request::identity) gives nothing. Anybody who can connect can claim to be
-    /// anyone, so these are the addresses of proxies that one runs oneself.
+    /// anyone, so these are the addresses of proxies that one runs oneself. The list can be
+    /// [replaced](AllowList::replace) while the server runs.
     #[cfg(feature = "identity")]
     #[must_use]
     pub fn trust_identity(mut self, clients: AllowList) -> Self {

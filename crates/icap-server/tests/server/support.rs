@@ -98,6 +98,9 @@ pub(crate) fn chunk(data: impl AsRef<[u8]>) -> Vec<u8> {
     chunk
 }
 
+/// Longer than any wait that the tests are about, where the clock is paused; a server that hangs fails its test.
+const PATIENCE: Duration = Duration::from_secs(100_000);
+
 pub(crate) const LAST: &str = "0\r\n\r\n";
 pub(crate) const IEOF: &str = "0; ieof\r\n\r\n";
 
@@ -201,7 +204,8 @@ impl<IO: AsyncRead + Unpin> Client<IO> {
 
     pub(crate) async fn more(&mut self) -> bool {
         self.input.reserve(64 * 1024);
-        self.io.read_buf(&mut self.input).await.unwrap_or(0) > 0
+        let read = tokio::time::timeout(PATIENCE, self.io.read_buf(&mut self.input));
+        read.await.expect("something comes, or the end").unwrap_or(0) > 0
     }
 
     /// Nothing comes, for now.
