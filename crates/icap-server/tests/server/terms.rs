@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::{HttpHead, Method, ServiceOptions};
-use icap_server::{Reply, ReplyBody, Server, Service, ServiceConfig, service_fn};
+use icap_server::{Reply, ReplyBody, Server, Service, ServiceConfig, Timeouts, service_fn};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +20,7 @@ fn log_request() -> String {
     "LOG icap://s/x ICAP/1.0\r\nHost: s\r\n\r\n".into()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_service_takes_so_many_at_a_time() {
     let gate = Arc::new(Semaphore::new(0));
     let entrance = Arc::clone(&gate);
@@ -86,7 +86,9 @@ async fn waits_for_the_client_are_not_the_services() {
         Ok(Reply::unmodified())
     });
     let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
-    let mut client = connect_to(server);
+    let mut timeouts = Timeouts::default();
+    timeouts.body_rate = 0;
+    let mut client = connect_to(server.timeouts(timeouts));
     client.say(respmod("Allow: 204\r\n")).await;
     for _ in 0..9 {
         sleep(Duration::from_secs(29)).await;
@@ -112,6 +114,25 @@ async fn an_answer_that_hangs_is_cut_off() {
     client.say(reqmod_get("")).await;
     assert_eq!(client.head().await.status().as_u16(), 200);
     assert_eq!(client.body().await.unwrap_err(), "word");
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_nobody_reads_is_no_step_of_the_service() {
+    let service = service(|_| async {
+        let page = HttpHead::response(403, "Forbidden", [("X", "y")])?;
+        Ok(Reply::respond(page, polled(|_| std::task::Poll::Pending)))
+    });
+    let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
+    let mut client = connect_to(server);
+    let start = Instant::now();
+    client.say(respmod("")).await;
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    for _ in 0..2 {
+        sleep(Duration::from_secs(4)).await;
+        client.say(chunk("x")).await;
+    }
+    assert_eq!(client.body().await.unwrap_err(), "");
     assert_eq!(start.elapsed().as_secs(), 10);
 }
 
@@ -224,7 +245,7 @@ async fn one_way_requests_are_not_answered() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_busy_service_says_nothing_to_one_way_requests() {
     let config = ServiceConfig::default().one_way(log()).concurrency(0);
     let service = service_fn(options().method(log()), |_| async { Ok(Reply::unmodified()) });
