@@ -25,7 +25,7 @@ const PIECE_BYTE: u8 = 0x5a;
 #[derive(Debug, Parser)]
 #[command(version, about = "Streams one large body through an ICAP service that gives it back")]
 struct Arguments {
-    /// The service: icap://HOST[:PORT]/PATH
+    /// The service: icap://HOST:PORT/PATH, the port being 1344 unless given
     uri: String,
 
     /// Size of the body in MiB

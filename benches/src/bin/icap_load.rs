@@ -34,7 +34,7 @@ const STEPS: u64 = 1_000;
     after_help = "Exit code: 0 for only good answers, 1 for any other, 2 when there was no run."
 )]
 struct Arguments {
-    /// The service: icap://HOST[:PORT]/PATH
+    /// The service: icap://HOST:PORT/PATH, the port being 1344 unless given
     uri: String,
 
     #[arg(long, value_enum, default_value_t = LoadMethod::Respmod)]
