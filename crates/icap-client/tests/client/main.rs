@@ -26,6 +26,7 @@ mod partial;
 mod poison;
 mod pool;
 mod preview;
+mod record;
 mod replay;
 mod timeouts;
 #[cfg(feature = "tls")]
