@@ -76,8 +76,8 @@ where
 
     /// The next event but 100 Continue, which concerns nobody else.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
-        let span = self.record.span();
-        let _entered = span.as_ref().map(tracing::Span::enter);
+        let Some(span) = self.record.span() else { return self.advance(cx) };
+        let _entered = span.enter();
         let event = self.advance(cx);
         if let Poll::Ready(Err(error)) = &event {
             self.record.failed(error);
@@ -275,6 +275,7 @@ where
     }
 }
 
+#[expect(clippy::boxed_local, reason = "what is large goes from hand to hand as a pointer")]
 impl<B> Exchange<B> {
     /// An exchange that has not started; `source` stands at its first byte.
     pub(crate) fn new(

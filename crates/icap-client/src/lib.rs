@@ -122,6 +122,7 @@ mod record;
 mod slots;
 mod source;
 mod suffix;
+mod tap;
 mod tcp;
 mod timeouts;
 #[cfg(feature = "tls")]
@@ -141,6 +142,7 @@ pub use group::{Balance, MemberState, MemberStatus, ServiceGroup, ServiceGroupBu
 pub use message::{Reqmod, Respmod};
 pub use original::{Original, Replay};
 pub use outcome::Outcome;
+pub use tap::{Direction, Tap, Tapped};
 pub use timeouts::{Stage, Timeouts};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

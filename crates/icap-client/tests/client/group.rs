@@ -109,7 +109,8 @@ async fn least_connections_counts_open_bodies() {
         }
     });
     assert_eq!(in_flight(&group), [0, 3]);
-    (one.seen(), two.seen());
+    one.seen();
+    two.seen();
     for _ in 0..3 {
         open.push(answered(group.reqmod(get("/a")).await.unwrap()));
     }

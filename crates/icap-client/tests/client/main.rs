@@ -28,6 +28,7 @@ mod pool;
 mod preview;
 mod record;
 mod replay;
+mod tap;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
