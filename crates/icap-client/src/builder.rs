@@ -17,6 +17,7 @@ use crate::message::Fields;
 use crate::negotiation::{IsTagHook, Negotiation};
 use crate::offer::{self, PreviewSize};
 use crate::pool::{Keep, Pool};
+use crate::tap::{Tap, Taps};
 use crate::tcp::TcpConnector;
 use crate::timeouts::Timeouts;
 #[cfg(feature = "tls")]
@@ -47,6 +48,7 @@ pub struct ClientBuilder {
     on_istag_change: Option<IsTagHook>,
     login: Option<Login>,
     connector: Arc<dyn DynConnect>,
+    taps: Option<Taps>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
@@ -76,6 +78,7 @@ impl ClientBuilder {
             on_istag_change: None,
             login: None,
             connector: Arc::new(TcpConnector),
+            taps: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -286,6 +289,27 @@ impl ClientBuilder {
         self
     }
 
+    /// Shows all that is sent and received to `tap`, for a person who looks for a fault: what goes through TLS too. Of each
+    /// body the first `body_limit` bytes are shown.
+    ///
+    /// Credentials, cookies and who the user is are blanked: the values of `Authorization`, `Proxy-Authorization`,
+    /// `Cookie`, `Set-Cookie`, `X-Authenticated-User`, `X-Authenticated-Groups`, `X-Subscriber-ID` and `X-Client-Username`
+    /// in all heads and trailers, and user and password in URIs. What else heads and bodies hold is shown as it is.
+    ///
+    /// ```
+    /// use icap_client::{Client, Tapped};
+    ///
+    /// let show = |tapped: &Tapped<'_>| {
+    ///     eprintln!("{:?} {}", tapped.direction, tapped.bytes.escape_ascii());
+    /// };
+    /// let client = Client::builder("icap://av.local/respmod").tap(show, 256).build()?;
+    /// # Ok::<(), icap_client::Error>(())
+    /// ```
+    pub fn tap(mut self, tap: impl Tap, body_limit: u64) -> Self {
+        self.taps = Some(Taps::new(tap, body_limit));
+        self
+    }
+
     /// Settings for an `icaps` URI; without this the defaults of [`Tls`].
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
@@ -349,6 +373,7 @@ impl ClientBuilder {
             connector: self.connector,
             #[cfg(feature = "tls")]
             tls,
+            taps: self.taps,
             limits: self.limits,
             leniency: self.leniency,
         };

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http_body::Body;
 use icap_proto::client::Event;
 use icap_proto::{
-    HttpHead, Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode,
-    Transfer,
+    Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode, Transfer,
 };
 use tokio::time::Instant;
 
@@ -24,6 +23,7 @@ use crate::offer::{Terms, offer, transfer};
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
 use crate::pool::{Link, Permit};
+use crate::record::Record;
 use crate::source::Source;
 use crate::timeouts::{Inactivity, before, deadline};
 
@@ -33,8 +33,8 @@ const OPTIONS_BODY: usize = 64 * 1024;
 /// A call that failed, with all that another one needs.
 pub(crate) struct Failed<B> {
     pub(crate) error: Error,
-    pub(crate) message: Message,
-    pub(crate) source: Source<B>,
+    pub(crate) message: Box<Message>,
+    pub(crate) source: Box<Source<B>>,
 }
 
 impl<B> Failed<B> {
@@ -49,8 +49,8 @@ impl<B> Failed<B> {
 /// `source` stands at its first byte and keeps what it gives.
 pub(crate) async fn adapt<B>(
     shared: &Shared,
-    message: Message,
-    source: Source<B>,
+    message: Box<Message>,
+    source: Box<Source<B>>,
     until: Option<Instant>,
 ) -> Result<Outcome<B>, Failed<B>>
 where
@@ -73,14 +73,14 @@ where
     };
     let call = Call {
         shared,
-        request,
         has_credentials: message.fields.has_credentials(),
         replay_bytes: terms.replay_bytes,
         deadline,
         limit: Duration::MAX,
     };
-    match call.answer(source).await {
-        Ok(Answer { exchange, response, .. })
+    let record = Record::begin(shared, &message.method);
+    match call.answer(request, source, record).await {
+        Ok(Answer { exchange, response })
             if message.kept_by_caller && response.status() == StatusCode::NO_CONTENT =>
         {
             dismiss(exchange).await;
@@ -120,7 +120,7 @@ fn prepare<B: Body<Data = Bytes> + Unpin>(
         negotiation.expire();
         return Err(Error::MethodNotAllowed(message.method.clone()));
     }
-    let transfer = transfer(known, message.url());
+    let transfer = transfer(known, message);
     if transfer == Transfer::Ignore && settings.transfer_ignore && !message.never_ignored {
         tracing::debug!(uri = %shared.dialer.uri, "not sent: the service ignores such files");
         return Ok(None);
@@ -142,7 +142,8 @@ fn prepare<B: Body<Data = Bytes> + Unpin>(
 
 /// Whether the service lists the method; some list none. Products write them in either case.
 fn takes(known: &ServiceOptions, method: &Method) -> bool {
-    let is = |listed: &Method| listed.as_str().eq_ignore_ascii_case(method.as_str());
+    let is =
+        |listed: &Method| listed == method || listed.as_str().eq_ignore_ascii_case(method.as_str());
     known.methods().is_empty() || known.methods().iter().any(is)
 }
 
@@ -161,10 +162,11 @@ pub(crate) async fn ask(
     limit: Duration,
 ) -> Result<ServiceOptions, Error> {
     let request = shared.templates.options.clone();
-    let call = Call { shared, request, has_credentials: false, replay_bytes: 0, deadline, limit };
+    let call = Call { shared, has_credentials: false, replay_bytes: 0, deadline, limit };
     // An empty text is a body that is at its end.
-    let answer = call.answer(Source::new(String::new())).await;
-    let Answer { mut exchange, response, .. } = answer.map_err(|(error, _)| error)?;
+    let record = Record::begin(shared, &Method::Options);
+    let answer = call.answer(request, Source::new(String::new()), record).await;
+    let Answer { mut exchange, response } = answer.map_err(|(error, _)| error)?;
     if response.status() != StatusCode::OK {
         dismiss(exchange).await;
         return Err(Error::Status(response));
@@ -182,10 +184,9 @@ pub(crate) async fn ask(
     Ok(ServiceOptions::from_response(&response))
 }
 
-/// A request on its way.
+/// How a request is sent.
 struct Call<'a> {
     shared: &'a Shared,
-    request: RequestBuilder,
     /// The caller gave credentials for this request.
     has_credentials: bool,
     replay_bytes: u64,
@@ -194,16 +195,20 @@ struct Call<'a> {
     limit: Duration,
 }
 
-/// The head of an answer, and what it answers.
+/// The head of an answer, and the exchange that goes on behind it.
 struct Answer<B> {
-    request: RequestHead,
     exchange: Box<Exchange<B>>,
     response: Box<ResponseHead>,
 }
 
 impl Call<'_> {
     /// Sends the request and waits for the head of its answer; once more with credentials if the server wants some.
-    async fn answer<B>(&self, mut source: Source<B>) -> Result<Answer<B>, (Error, Source<B>)>
+    async fn answer<B>(
+        &self,
+        request: RequestBuilder,
+        mut source: Box<Source<B>>,
+        mut record: Record,
+    ) -> Result<Answer<B>, (Error, Box<Source<B>>)>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
@@ -212,20 +217,26 @@ impl Call<'_> {
         let login = self.shared.login.as_ref().filter(|_| !has_credentials);
         let mut sent = login.and_then(Login::accepted);
         let mut refused = false;
+        let again = login.map(|_| request.clone());
+        let mut request = request;
         loop {
-            let request = match self.with(sent.as_ref()) {
-                Ok(request) => request,
+            let head = match with(request, sent.as_ref()) {
+                Ok(head) => head,
                 Err(error) => return Err((error, source)),
             };
-            let (exchange, response) = self.exchange(&request, source).await?;
-            let Some(login) = login else { return Ok(Answer { request, exchange, response }) };
+            let (mut exchange, response) = self.exchange(&head, source, record).await?;
+            let (Some(login), Some(again)) = (login, &again) else {
+                return Ok(Answer { exchange, response });
+            };
             if refused || !is_refusal(&response) {
                 if !is_refusal(&response) {
                     login.accept(sent.as_ref());
                 }
-                return Ok(Answer { request, exchange, response });
+                return Ok(Answer { exchange, response });
             }
             refused = true;
+            record = std::mem::take(&mut exchange.record);
+            request = again.clone();
             source = dismiss(exchange).await;
             if !source.rewind() {
                 return Err((Error::Status(response), source));
@@ -242,31 +253,29 @@ impl Call<'_> {
         }
     }
 
-    fn with(&self, credentials: Option<&Sent>) -> Result<RequestHead, Error> {
-        Sent::add_to(credentials, self.request.clone())
-            .map_err(Invalid::Header)
-            .and_then(|request| request.build().map_err(Invalid::Parts))
-            .map_err(Error::Invalid)
-    }
-
     /// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more
     /// on a new one if that was dead.
     async fn exchange<B>(
         &self,
         request: &RequestHead,
-        mut source: Source<B>,
-    ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Source<B>)>
+        mut source: Box<Source<B>>,
+        mut record: Record,
+    ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Box<Source<B>>)>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
         let Self { shared, deadline, .. } = *self;
-        let (mut link, mut reused) = match before(deadline, checkout(shared)).await {
+        let (mut link, mut reused) = match checkout(shared, deadline).await {
             Ok(checked_out) => checked_out,
-            Err(error) => return Err((error, source)),
+            Err(error) => {
+                record.failed(&error);
+                return Err((error, source));
+            }
         };
         loop {
-            let mut exchange = self.start(link, source);
+            record.connected(reused);
+            let mut exchange = self.start(link, source, record);
             let error = match exchange.answer(request).await {
                 Ok(response) => {
                     if *request.method() != Method::Options {
@@ -278,7 +287,7 @@ impl Call<'_> {
             };
             let stale = reused && exchange.looks_stale(&error);
             let permit;
-            (source, permit) = exchange.into_retry();
+            (source, record, permit) = exchange.into_retry();
             let Some(permit) = permit.filter(|_| stale) else { return Err((error, source)) };
             if !source.rewind() {
                 return Err((error, source));
@@ -287,27 +296,45 @@ impl Call<'_> {
             reused = false;
             link = match before(deadline, open(shared, permit)).await {
                 Ok(link) => link,
-                Err(error) => return Err((error, source)),
+                Err(error) => {
+                    record.failed(&error);
+                    return Err((error, source));
+                }
             };
         }
     }
 
-    fn start<B>(&self, link: Link, source: Source<B>) -> Box<Exchange<B>> {
+    fn start<B>(&self, link: Link, source: Box<Source<B>>, record: Record) -> Box<Exchange<B>> {
         let Self { shared, replay_bytes, .. } = *self;
         let end = deadline(self.limit).into_iter().chain(self.deadline).min();
         let inactivity = Inactivity::new(&shared.settings.timeouts, end);
         let sending =
             Sending { replay_limit: replay_bytes, trailers: shared.settings.http_trailers };
-        Exchange::new(link, Arc::clone(&shared.pool), source, sending, inactivity)
+        let pool = Arc::clone(&shared.pool);
+        let mut exchange = Exchange::new(link, pool, source, sending, inactivity);
+        exchange.record = record;
+        exchange
     }
 }
 
+/// The finished request.
+fn with(request: RequestBuilder, credentials: Option<&Sent>) -> Result<RequestHead, Error> {
+    Sent::add_to(credentials, request)
+        .map_err(Invalid::Header)
+        .and_then(|request| request.build().map_err(Invalid::Parts))
+        .map_err(Error::Invalid)
+}
+
 /// A connection, and whether it has been used before.
-async fn checkout(shared: &Shared) -> Result<(Link, bool), Error> {
-    let permit = shared.pool.enter(shared.settings.timeouts.wait).await?;
+async fn checkout(shared: &Shared, deadline: Option<Instant>) -> Result<(Link, bool), Error> {
+    // Mostly nobody has to wait, and then there is no need for a timer.
+    let permit = match shared.pool.try_enter() {
+        Some(permit) => permit,
+        None => before(deadline, shared.pool.enter(shared.settings.timeouts.wait)).await?,
+    };
     match shared.pool.take(permit).await {
         Ok(link) => Ok((link, true)),
-        Err(permit) => Ok((open(shared, permit).await?, false)),
+        Err(permit) => Ok((before(deadline, open(shared, permit)).await?, false)),
     }
 }
 
@@ -318,14 +345,14 @@ async fn open(shared: &Shared, permit: Permit) -> Result<Link, Error> {
 /// Sorts the answer.
 async fn conclude<B>(
     shared: &Shared,
-    message: Message,
+    message: Box<Message>,
     answer: Answer<B>,
 ) -> Result<Outcome<B>, Failed<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let Answer { request, exchange, response } = answer;
+    let Answer { exchange, response } = answer;
     let status = response.status();
     tracing::debug!(uri = %shared.dialer.uri, %status, "answered");
     // Whether a 201 is taken has been decided by the leniency of the connection, whether a 206 by the request.
@@ -335,9 +362,8 @@ where
             let source = exchange.into_source();
             return Err(Failed { error: Error::MissingHead, message, source });
         };
-        let answers = *request.method() == Method::Reqmod && !adapted.is_request();
-        let asked_with = request.http_request().and_then(HttpHead::method);
-        let mut adapted = Adapted::new(response, adapted, asked_with, exchange);
+        let answers = message.method == Method::Reqmod && !adapted.is_request();
+        let mut adapted = Adapted::new(response, adapted, message.http_method(), exchange);
         with_context(|cx| adapted.look_ahead(cx)).await;
         return Ok(if answers { Outcome::Answered(adapted) } else { Outcome::Modified(adapted) });
     }
@@ -355,7 +381,7 @@ where
 }
 
 /// Ends an exchange whose answer is read no further than its head: a body in it costs the connection.
-async fn dismiss<B>(mut exchange: Box<Exchange<B>>) -> Source<B>
+async fn dismiss<B>(mut exchange: Box<Exchange<B>>) -> Box<Source<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -367,7 +393,7 @@ where
 }
 
 /// Gives the connection back behind the end of an answer.
-async fn release<B>(mut exchange: Box<Exchange<B>>) -> Source<B>
+async fn release<B>(mut exchange: Box<Exchange<B>>) -> Box<Source<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Error;
 use crate::pool::{Link, Permit};
+use crate::tap::Taps;
 use crate::timeouts::{Stage, Timeouts, within};
 
 /// Opens the connections of a [`Client`](crate::Client): through a tunnel, to a socket of another kind, or to the
@@ -120,6 +121,7 @@ pub(crate) struct Dialer {
     /// There if the URI is `icaps`.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Handshaker>,
+    pub(crate) taps: Option<Taps>,
     pub(crate) limits: Limits,
     pub(crate) leniency: Leniency,
 }
@@ -141,6 +143,10 @@ impl Dialer {
                 let io = within(timeouts.handshake, Stage::Handshake, tls.handshake(io)).await?;
                 Box::new(io.map_err(Error::Tls)?)
             }
+        };
+        let io = match &self.taps {
+            None => io,
+            Some(taps) => taps.wrap(io),
         };
         tracing::debug!(uri = %self.uri, "connected");
         Ok(Link::new(Connection::new(self.limits, self.leniency), io, permit))

@@ -15,6 +15,7 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::error::{BoxError, Error, Invalid};
 use crate::pool::{Link, Permit, Pool};
+use crate::record::Record;
 use crate::source::Source;
 use crate::timeouts::{Inactivity, Stage};
 
@@ -37,7 +38,7 @@ pub(crate) struct Sending {
 pub(crate) struct Exchange<B> {
     link: Link,
     pool: Arc<Pool>,
-    source: Source<B>,
+    source: Box<Source<B>>,
     sending: Sending,
     inactivity: Inactivity,
     /// A byte of the answer has come.
@@ -47,6 +48,7 @@ pub(crate) struct Exchange<B> {
     /// Writing is over, but an answer may wait to be read: a server that refuses a request closes its side.
     write_error: Option<io::Error>,
     unflushed: bool,
+    pub(crate) record: Record,
 }
 
 impl<B> Exchange<B>
@@ -60,6 +62,7 @@ where
         request: &RequestHead,
     ) -> Result<Box<ResponseHead>, Error> {
         self.link.connection.start(request).map_err(Error::Protocol)?;
+        self.record.started(request.preview().is_some());
         if request.preview().is_none() {
             self.source.set_limit(self.sending.replay_limit);
         }
@@ -73,6 +76,16 @@ where
 
     /// The next event but 100 Continue, which concerns nobody else.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        let Some(span) = self.record.span() else { return self.advance(cx) };
+        let _entered = span.enter();
+        let event = self.advance(cx);
+        if let Poll::Ready(Err(error)) = &event {
+            self.record.failed(error);
+        }
+        event
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         if self.inactivity.poll_total(cx).is_ready() {
             return Poll::Ready(Err(Error::Timeout(Stage::Total)));
         }
@@ -80,6 +93,7 @@ where
             let wrote = self.upload(cx)?;
             match self.ready_event()? {
                 Some(Event::Continue) => {
+                    self.record.continued();
                     self.source.set_limit(self.sending.replay_limit);
                     self.inactivity.restart();
                     continue;
@@ -103,9 +117,15 @@ where
     /// The next event of what was read already.
     pub(crate) fn ready_event(&mut self) -> Result<Option<Event>, Error> {
         let event = self.link.connection.poll_event().map_err(|error| self.explain(error))?;
-        if matches!(event, Some(Event::Response(_))) {
-            self.answered = true;
-            self.inactivity.restart();
+        match &event {
+            Some(Event::Response(head)) => {
+                self.answered = true;
+                self.inactivity.restart();
+                self.record.answered(head.status());
+            }
+            Some(Event::Data(data)) => self.record.received(data.len()),
+            Some(Event::End { .. }) => self.record.ended(),
+            _ => {}
         }
         Ok(event)
     }
@@ -118,7 +138,7 @@ where
 
     /// Queues data of the body while the request has room for it.
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let Self { link: Link { connection, .. }, source, sending, .. } = self;
+        let Self { link: Link { connection, .. }, source, sending, record, .. } = self;
         while connection.output().remaining() < HIGH_WATER {
             match connection.send_state() {
                 // Nobody looks at more of the preview than the server took to answer.
@@ -139,6 +159,9 @@ where
             match source.poll_data(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(None) => {
+                    if let SendState::Preview { .. } = connection.send_state() {
+                        record.previewed_whole();
+                    }
                     let trailers = source.trailers().filter(|_| sending.trailers);
                     let trailers = trailers.map_or_else(|| Ok(Headers::new()), Headers::try_from);
                     let trailers =
@@ -147,7 +170,9 @@ where
                 }
                 Poll::Ready(Some(Err(error))) => return Err(Error::Source(error.into())),
                 Poll::Ready(Some(Ok(mut data))) => {
+                    let offered = data.len();
                     connection.send_data(&mut data).map_err(Error::Protocol)?;
+                    record.sent(offered.saturating_sub(data.len()));
                     source.put_back(data);
                 }
             }
@@ -250,12 +275,13 @@ where
     }
 }
 
+#[expect(clippy::boxed_local, reason = "what is large goes from hand to hand as a pointer")]
 impl<B> Exchange<B> {
     /// An exchange that has not started; `source` stands at its first byte.
     pub(crate) fn new(
         link: Link,
         pool: Arc<Pool>,
-        source: Source<B>,
+        source: Box<Source<B>>,
         sending: Sending,
         inactivity: Inactivity,
     ) -> Box<Self> {
@@ -269,12 +295,13 @@ impl<B> Exchange<B> {
             answered: false,
             write_error: None,
             unflushed: false,
+            record: Record::default(),
         })
     }
 
     /// Gives the connection back to the pool if it can carry another exchange, and the body out.
-    pub(crate) fn release(self) -> Source<B> {
-        let Self { mut link, pool, source, write_error, unflushed, .. } = self;
+    pub(crate) fn release(self: Box<Self>) -> Box<Source<B>> {
+        let Self { mut link, pool, source, write_error, unflushed, .. } = *self;
         let sent = !link.connection.output().has_remaining() && !unflushed && write_error.is_none();
         match link.connection.reusable() {
             Ok(()) if sent => pool.put(link),
@@ -289,13 +316,14 @@ impl<B> Exchange<B> {
     }
 
     /// Closes the connection and gives the body out.
-    pub(crate) fn into_source(self) -> Source<B> {
+    pub(crate) fn into_source(self: Box<Self>) -> Box<Source<B>> {
         self.source
     }
 
-    /// Closes the connection, and gives the body out and the place of the connection.
-    pub(crate) fn into_retry(self) -> (Source<B>, Option<Permit>) {
-        (self.source, self.link.into_permit())
+    /// Closes the connection, and gives out the body, the record and the place of the connection.
+    pub(crate) fn into_retry(self: Box<Self>) -> (Box<Source<B>>, Record, Option<Permit>) {
+        let Self { source, record, link, .. } = *self;
+        (source, record, link.into_permit())
     }
 
     /// Whether the server closed an idle connection just when it was taken: no byte of an answer came

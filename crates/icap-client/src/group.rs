@@ -221,7 +221,7 @@ impl ServiceGroup {
         Ok(())
     }
 
-    async fn adapt<B>(&self, message: Message, body: B) -> Result<Outcome<B>, Failure<B>>
+    async fn adapt<B>(&self, message: Box<Message>, body: B) -> Result<Outcome<B>, Failure<B>>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,

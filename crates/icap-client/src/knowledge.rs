@@ -164,6 +164,12 @@ impl Knowledge {
         self.istag.replace(tag.clone()).is_some()
     }
 
+    /// Whether a field of this value, quoted or not, is the tag that is known.
+    pub(crate) fn has_tag(&self, value: &[u8]) -> bool {
+        let quoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        self.istag.as_ref().is_some_and(|tag| tag.as_bytes() == quoted.unwrap_or(value))
+    }
+
     pub(crate) const fn istag(&self) -> Option<&IsTag> {
         self.istag.as_ref()
     }

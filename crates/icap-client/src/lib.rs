@@ -65,6 +65,34 @@
 //!           Original<B>      Adapted<B>   its poll_frame is what moves both directions
 //! ```
 //!
+//! # What a call tells
+//!
+//! Each call is a span `call` (target `icap_client`, level debug), from its first connection to the end of the answer's
+//! body or to where it was dropped; so is each OPTIONS request. With the feature `metrics` there are counters too.
+//!
+//! | span field | |
+//! |---|---|
+//! | `method`, `service` | of the ICAP request; `service` is the URI without user information |
+//! | `reused` | the connection had been used before |
+//! | `wait_us` | until there was a connection: the queue, connecting, TLS |
+//! | `status` | of the answer; none when it did not come to one |
+//! | `preview` | `decided` without the rest, `continued`, or `whole`; none without a preview |
+//! | `bytes_out`, `bytes_in` | of the bodies, without framing |
+//! | `answer_us`, `elapsed_us` | from the beginning to the head of the answer, and to the end |
+//! | `error` | what the exchange failed of |
+//! | `aborted` | the answer was not read to its end, or there was none |
+//!
+//! | metric | labels | |
+//! |---|---|---|
+//! | `icap_client_calls_total` | `method`, `service`, `status` | `status` is `none` where no answer came |
+//! | `icap_client_call_seconds` | `method` | histogram |
+//! | `icap_client_wait_seconds` | | histogram: until there was a connection |
+//! | `icap_client_body_bytes_total` | `direction` | `in` or `out` |
+//! | `icap_client_reused_total` | | calls on a connection that had been used before |
+//! | `icap_client_aborted_total` | | answers that were not read to their end, or did not come |
+//!
+//! # How it works
+//!
 //! Before its first message a client asks the service what it can do (OPTIONS), and goes by the answer:
 //! [`ClientBuilder::negotiate`].
 //!
@@ -83,15 +111,18 @@ mod exchange;
 mod group;
 mod knowledge;
 mod message;
+mod metrics;
 mod negotiation;
 mod offer;
 mod original;
 mod outcome;
 mod outgoing;
 mod pool;
+mod record;
 mod slots;
 mod source;
 mod suffix;
+mod tap;
 mod tcp;
 mod timeouts;
 #[cfg(feature = "tls")]
@@ -111,6 +142,7 @@ pub use group::{Balance, MemberState, MemberStatus, ServiceGroup, ServiceGroupBu
 pub use message::{Reqmod, Respmod};
 pub use original::{Original, Replay};
 pub use outcome::Outcome;
+pub use tap::{Direction, Tap, Tapped};
 pub use timeouts::{Stage, Timeouts};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

@@ -75,10 +75,12 @@ impl<B> Reqmod<B> {
         Replay::new(self.head, Source::new(self.body))
     }
 
-    pub(crate) fn into_parts(self) -> (Message, B) {
+    pub(crate) fn into_parts(self) -> (Box<Message>, B) {
         let Self { head, body, fields, kept_by_caller, never_ignored } = self;
         let method = Method::Reqmod;
-        (Message { method, head, context: None, fields, kept_by_caller, never_ignored }, body)
+        let message =
+            Message { method, head, context: None, fields, kept_by_caller, never_ignored };
+        (Box::new(message), body)
     }
 }
 
@@ -218,10 +220,11 @@ impl<B> Respmod<B> {
         self
     }
 
-    pub(crate) fn into_parts(self) -> (Message, B) {
+    pub(crate) fn into_parts(self) -> (Box<Message>, B) {
         let Self { head, request: context, body, fields, kept_by_caller, never_ignored } = self;
         let method = Method::Respmod;
-        (Message { method, head, context, fields, kept_by_caller, never_ignored }, body)
+        let message = Message { method, head, context, fields, kept_by_caller, never_ignored };
+        (Box::new(message), body)
     }
 }
 
@@ -265,7 +268,7 @@ fn encapsulate(mut head: HttpHead) -> (HttpHead, Fields) {
     (head, Fields { forwarded: removed.proxy_authentication, ..Fields::NONE })
 }
 
-/// Either message without its body.
+/// Either message without its body. Boxed wherever it goes: it is large.
 pub(crate) struct Message {
     /// REQMOD or RESPMOD.
     pub(crate) method: Method,
@@ -283,7 +286,17 @@ pub(crate) struct Message {
 impl Message {
     /// The URL of the message, as far as it is known.
     pub(crate) fn url(&self) -> Option<&str> {
-        self.context.as_ref().unwrap_or(&self.head).target()
+        self.request_head().target()
+    }
+
+    /// The method of the HTTP request, as far as it is known.
+    pub(crate) fn http_method(&self) -> Option<&str> {
+        self.request_head().method()
+    }
+
+    /// The request, or a response of which the request is not known.
+    fn request_head(&self) -> &HttpHead {
+        self.context.as_ref().unwrap_or(&self.head)
     }
 }
 
@@ -346,11 +359,15 @@ impl Fields {
         if let Some(error) = self.invalid {
             return Err(error);
         }
+        let request = request.headers(&self.valid)?;
+        if self.forwarded.is_empty() {
+            return Ok(request);
+        }
         let mut forwarded = self.forwarded.clone();
         if has_credentials || self.has(CREDENTIALS) {
             forwarded.remove(CREDENTIALS);
         }
-        request.headers(&self.valid)?.headers(&forwarded)
+        request.headers(&forwarded)
     }
 
     /// Says who sent the message, as far as the service asks for it.

@@ -113,7 +113,6 @@ impl Negotiation {
     /// Looks at the answer to a message. It is called while the connection of that answer is still counted.
     pub(crate) fn observe(&self, pool: &Pool, response: &ResponseHead) {
         let now = Instant::now();
-        let tag = response.istag();
         let mut knowledge = self.lock();
         match response.status() {
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -126,7 +125,12 @@ impl Negotiation {
             | StatusCode::NOT_IMPLEMENTED => knowledge.expire(now),
             _ => {}
         }
-        let changed = tag.as_ref().filter(|tag| knowledge.changes_tag(tag));
+        let changed = match response.headers().get("ISTag") {
+            // Mostly it is the same, and is not made into a value of its own.
+            Some(tag) if !knowledge.has_tag(tag) => response.istag(),
+            _ => None,
+        };
+        let changed = changed.as_ref().filter(|tag| knowledge.changes_tag(tag));
         if changed.is_some() {
             knowledge.expire(now);
         }

@@ -5,6 +5,7 @@ use http_body::Body;
 use icap_proto::{RequestBuilder, ServiceOptions, Transfer};
 
 use crate::client::Settings;
+use crate::message::Message;
 use crate::source::Source;
 
 /// The preview for a service that was not asked what it wants.
@@ -41,9 +42,11 @@ impl PreviewSize {
     }
 }
 
-/// How a file of this URL is to be sent. One of an unknown URL has no extension that could be ignored.
-pub(crate) fn transfer(known: Option<&ServiceOptions>, url: Option<&str>) -> Transfer {
-    let transfer = known.map_or(Transfer::Complete, |known| known.transfer_for(url.unwrap_or("")));
+/// How this message is to be sent. One of an unknown URL has no extension that could be ignored.
+pub(crate) fn transfer(known: Option<&ServiceOptions>, message: &Message) -> Transfer {
+    let Some(known) = known else { return Transfer::Complete };
+    let url = message.url();
+    let transfer = known.transfer_for(url.unwrap_or(""));
     if url.is_none() && transfer == Transfer::Ignore { Transfer::Complete } else { transfer }
 }
 

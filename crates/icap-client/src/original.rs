@@ -96,12 +96,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Original<B> {
 #[must_use = "the message is lost unless it is sent on"]
 pub struct Replay<B> {
     head: HttpHead,
-    source: Source<B>,
+    source: Box<Source<B>>,
 }
 
 impl<B> Replay<B> {
     /// `source` must stand at its first byte.
-    pub(crate) fn new(head: HttpHead, mut source: Source<B>) -> Self {
+    pub(crate) fn new(head: HttpHead, mut source: Box<Source<B>>) -> Self {
         source.stop_keeping();
         Self { head, source }
     }

@@ -116,7 +116,8 @@ impl Pool {
         link.connection.relax();
         let mut idle = self.lock();
         // Nobody else clears what is never taken.
-        let mut old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle)).collect();
+        let now = Instant::now();
+        let mut old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle, now)).collect();
         if self.keep.idle == 0 || self.slots.is_closed() || self.slots.has_excess() {
             drop(idle);
             return;
@@ -126,7 +127,7 @@ impl Pool {
         }
         // Its place is free only once it lies where the next can find it.
         let permit = link.permit.take();
-        idle.push(Idle { link, since: Instant::now() });
+        idle.push(Idle { link, since: now });
         drop(permit);
         // Closing is I/O.
         drop(idle);
@@ -169,16 +170,17 @@ impl Pool {
 
     fn pop(&self) -> Option<Link> {
         let mut idle = self.lock();
-        let old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle)).collect();
+        let now = Instant::now();
+        let old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle, now)).collect();
         let newest = idle.pop();
         drop(idle);
         drop(old);
         newest.map(|newest| newest.link)
     }
 
-    fn is_fresh(&self, idle: &Idle) -> bool {
-        idle.since.elapsed() <= self.keep.idle_age
-            && idle.link.opened.elapsed() <= self.keep.lifetime
+    fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
+        now.saturating_duration_since(idle.since) <= self.keep.idle_age
+            && now.saturating_duration_since(idle.link.opened) <= self.keep.lifetime
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {

@@ -36,9 +36,10 @@ enum End {
 }
 
 impl<B> Source<B> {
-    /// A body that has not been read. All of it is kept until a limit is set.
-    pub(crate) const fn new(body: B) -> Self {
-        Self {
+    /// A body that has not been read. All of it is kept until a limit is set. Boxed, because a call hands it through
+    /// many hands.
+    pub(crate) fn new(body: B) -> Box<Self> {
+        Box::new(Self {
             body,
             pieces: VecDeque::new(),
             handed: 0,
@@ -47,7 +48,7 @@ impl<B> Source<B> {
             kept: 0,
             limit: u64::MAX,
             end: None,
-        }
+        })
     }
 
     /// Changes how much is kept. A body that has given more already is no longer kept at all.

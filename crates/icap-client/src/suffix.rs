@@ -15,7 +15,7 @@ const PIECES: usize = 32;
 /// The bytes of an original from an offset on: those that were kept, then the rest of the caller's body.
 #[derive(Debug)]
 pub(crate) struct Suffix<B> {
-    source: Source<B>,
+    source: Box<Source<B>>,
     offset: u64,
     /// Bytes in front of the offset that are still to be passed over.
     skip: u64,
@@ -30,7 +30,7 @@ where
     ///
     /// The original is known to be shorter, or a part of it is gone: 206 is only allowed when it is kept, which hangs
     /// on what the body said of itself.
-    pub(crate) fn new(mut source: Source<B>, offset: u64) -> Result<Self, Error> {
+    pub(crate) fn new(mut source: Box<Source<B>>, offset: u64) -> Result<Self, Error> {
         if !source.rewind() {
             return Err(Error::Source("the body is longer than its size hint".into()));
         }

@@ -93,18 +93,21 @@ impl Headers {
     /// see [`unfold`].
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        self.lines().find(|line| line.is(name)).map(Line::value)
     }
 
     /// Every value of this name, in wire order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.iter()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name))
-            .map(|field| field.value)
+        self.lines().filter(move |line| line.is(name)).map(Line::value)
     }
 
     /// All fields in wire order, names in wire case.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + '_ {
+        self.lines().map_while(Line::field)
+    }
+
+    /// The field lines, of which nothing but their ends is worked out.
+    pub(crate) fn lines(&self) -> Lines<'_> {
         Lines::new(self.as_bytes())
     }
 
@@ -140,9 +143,9 @@ impl Headers {
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         let mut lines = Vec::with_capacity(self.room_for(name, value.as_ref()));
         let mut written = false;
-        for field in self.iter() {
-            if !field.name.eq_ignore_ascii_case(name) {
-                lines.extend_from_slice(field.line);
+        for line in self.lines() {
+            if !line.is(name) {
+                lines.extend_from_slice(line.bytes());
             } else if !written {
                 write_line(&mut lines, name, value.as_ref())?;
                 written = true;
@@ -159,11 +162,11 @@ impl Headers {
     pub fn remove(&mut self, name: &str) -> usize {
         let mut removed = 0usize;
         let mut lines = Vec::with_capacity(self.lines.len());
-        for field in self.iter() {
-            if field.name.eq_ignore_ascii_case(name) {
+        for line in self.lines() {
+            if line.is(name) {
                 removed = removed.saturating_add(1);
             } else {
-                lines.extend_from_slice(field.line);
+                lines.extend_from_slice(line.bytes());
             }
         }
         if removed > 0 {
@@ -338,7 +341,47 @@ fn is_secret(name: &str) -> bool {
         .any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-/// Cuts valid lines into fields.
+/// One valid field line, with its CRLF. A look-up has to tell apart many lines that it does not want: the name is
+/// compared where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a>(&'a [u8]);
+
+impl<'a> Line<'a> {
+    /// Whether the field has this name.
+    pub(crate) fn is(self, name: &str) -> bool {
+        let name = name.as_bytes();
+        // The second colon is rare: no name of a caller but one that is no token has one in it.
+        self.0.get(name.len()) == Some(&b':')
+            && self.0.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+            && !name.contains(&b':')
+    }
+
+    pub(crate) const fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(crate) fn is_folded(self) -> bool {
+        memchr(b'\n', self.0).is_some_and(|end| end.saturating_add(1) < self.0.len())
+    }
+
+    /// The value without the whitespace around it.
+    pub(crate) fn value(self) -> &'a [u8] {
+        self.cut().map_or(&[], |(_, value)| value)
+    }
+
+    pub(crate) fn field(self) -> Option<Field<'a>> {
+        let (name, value) = self.cut()?;
+        Some(Field { name: core::str::from_utf8(name).ok()?, value, line: self.0 })
+    }
+
+    fn cut(self) -> Option<(&'a [u8], &'a [u8])> {
+        let colon = memchr(b':', self.0)?;
+        let value = self.0.get(colon.saturating_add(1)..)?.strip_suffix(b"\r\n")?;
+        Some((self.0.get(..colon)?, class::trim(value)))
+    }
+}
+
+/// Cuts valid lines apart.
 #[derive(Debug)]
 pub(crate) struct Lines<'a> {
     rest: &'a [u8],
@@ -351,10 +394,9 @@ impl<'a> Lines<'a> {
 }
 
 impl<'a> Iterator for Lines<'a> {
-    type Item = Field<'a>;
+    type Item = Line<'a>;
 
-    fn next(&mut self) -> Option<Field<'a>> {
-        let colon = memchr(b':', self.rest)?;
+    fn next(&mut self) -> Option<Line<'a>> {
         let mut end = 0usize;
         loop {
             let more = memchr(b'\n', self.rest.get(end..)?)?;
@@ -365,8 +407,6 @@ impl<'a> Iterator for Lines<'a> {
         }
         let (line, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;
-        let name = core::str::from_utf8(line.get(..colon)?).ok()?;
-        let value = line.get(colon.saturating_add(1)..)?.strip_suffix(b"\r\n")?;
-        Some(Field { name, value: class::trim(value), line })
+        Some(Line(line))
     }
 }

@@ -183,8 +183,13 @@ impl HttpHead {
         if self.kind != kind {
             return None;
         }
-        let part = self.start_line().split(|&b| b == b' ').nth(index)?;
-        core::str::from_utf8(part).ok()
+        let mut rest = self.start_line();
+        for _ in 0..index {
+            let blank = memchr::memchr(b' ', rest)?;
+            rest = rest.get(blank.saturating_add(1)..)?;
+        }
+        let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+        core::str::from_utf8(rest.get(..end)?).ok()
     }
 }
 

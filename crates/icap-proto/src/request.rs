@@ -1,5 +1,7 @@
 //! Request heads.
 
+use alloc::boxed::Box;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::allow::Allow;
@@ -51,7 +53,7 @@ pub struct RequestHead {
 impl RequestHead {
     /// Starts a request of any method.
     pub fn builder(method: Method, uri: ServiceUri) -> RequestBuilder {
-        RequestBuilder { head: Self::new(method, uri), body: false }
+        RequestBuilder { head: Box::new(Self::new(method, uri)), body: false }
     }
 
     /// Starts a REQMOD request (RFC 3507 section 4.8).
@@ -244,7 +246,8 @@ impl RequestHead {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until build"]
 pub struct RequestBuilder {
-    head: RequestHead,
+    /// Boxed, because each step moves the builder.
+    head: Box<RequestHead>,
     body: bool,
 }
 
@@ -366,7 +369,7 @@ impl RequestBuilder {
         );
         let trailer_fits = !head.trailer || head.encapsulated != Encapsulated::NONE;
         if kinds_fit && trailer_fits && head.encapsulated.fits_request(&head.method) {
-            Ok(self.head)
+            Ok(*self.head)
         } else {
             Err(Misuse::Composition)
         }

@@ -117,6 +117,9 @@ impl TransferRules {
     /// query and fragment; a URL without a path names no file. `tar.gz` and `gz` both fit `/a.tar.gz`.
     #[must_use]
     pub fn for_path(&self, path: &str) -> Transfer {
+        if self.lists.iter().all(|(_, list)| list.is_empty()) {
+            return self.default;
+        }
         let end = path.find(['?', '#']).unwrap_or(path.len());
         let path = path.get(..end).unwrap_or_default();
         // A host is no file, though it may end like one: `http://a.example.zip`.

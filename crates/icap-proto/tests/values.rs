@@ -4,9 +4,10 @@
 
 mod support;
 
+use bytes::Bytes;
 use icap_proto::{
-    InvalidHeader, IsTag, Leniency, Limits, ParseErrorKind, RequestHead, ResponseHead, StatusCode,
-    client,
+    Headers, InvalidHeader, IsTag, Leniency, Limits, ParseErrorKind, RequestHead, ResponseHead,
+    StatusCode, client,
 };
 use support::Core;
 
@@ -150,4 +151,23 @@ fn unknown_statuses_have_a_class() {
     for outside in [0, 99, 600, 999, 1000, u16::MAX] {
         assert_eq!(StatusCode::new(outside), None);
     }
+}
+
+/// A look-up compares names where they stand: no part of a line passes for a name.
+#[test]
+fn a_name_is_all_that_stands_before_the_first_colon() {
+    let pairs = [("Host", "av:1344"), ("Hosts", "b"), ("X", ""), ("host", "c")];
+    let headers = Headers::from_pairs(pairs).unwrap();
+    assert!(headers.get_all("HOST").eq([&b"av:1344"[..], b"c"]));
+    assert_eq!(headers.get("x"), Some(&b""[..]));
+    for name in ["", "Hos", "Host: av", "Host:", ":", "t", "av", "X:", "X: \r\nhost"] {
+        assert_eq!(headers.get(name), None, "{name:?}");
+        assert_eq!(headers.clone().remove(name), 0, "{name:?}");
+    }
+    let block = Bytes::from_static(b"A: 1\r\n B: 2\r\nB: 3\r\n\r\n");
+    let mut folded = Headers::parse(block, &Limits::default(), &Leniency::default()).unwrap();
+    assert_eq!(folded.get("A"), Some(&b"1\r\n B: 2"[..]));
+    assert_eq!(folded.get("B"), Some(&b"3"[..]));
+    assert_eq!(folded.remove("a"), 1);
+    assert_eq!(folded.as_bytes(), b"B: 3\r\n");
 }

@@ -1,9 +1,10 @@
 //! Asking the members how they are.
 
+use std::future::{Future, poll_fn};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -38,7 +39,14 @@ pub(super) async fn watch(table: Weak<Table>, changed: Arc<Notify>, every: Durat
 
 /// Asks them for OPTIONS, all at the same time, each within `limit`.
 pub(super) async fn probe(attempts: Vec<Attempt>, limit: Duration) {
-    join_all(attempts.into_iter().map(|attempt| ask(attempt, limit))).await;
+    // They are few: all are polled when one has something to say.
+    let mut asked: Vec<_> =
+        attempts.into_iter().map(|attempt| Box::pin(ask(attempt, limit))).collect();
+    poll_fn(|cx| {
+        asked.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+        if asked.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 async fn ask(attempt: Attempt, limit: Duration) {

@@ -26,7 +26,9 @@ mod partial;
 mod poison;
 mod pool;
 mod preview;
+mod record;
 mod replay;
+mod tap;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;

@@ -119,22 +119,12 @@ impl ChunkDecoder {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Part>, ParseError> {
-        loop {
-            if matches!(self.state, State::Line)
-                && let Some(data) = self.whole_chunks(input)
-            {
-                return Ok(Some(Part::Data(data)));
-            }
-            match self.step(input, limits, leniency) {
-                Ok(Step::Again) => {}
-                Ok(Step::Part(part)) => return Ok(Some(part)),
-                Ok(Step::Starved) => return Ok(None),
-                Err(error) => {
-                    self.state = State::Failed(error);
-                    return Err(error);
-                }
-            }
+        if matches!(self.state, State::Line)
+            && let Some(data) = self.whole_chunks(input)
+        {
+            return Ok(Some(Part::Data(data)));
         }
+        self.in_steps(input, limits, leniency)
     }
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
@@ -175,6 +165,31 @@ impl ChunkDecoder {
 
     /// Everything else: what is cut, extensions, the end, and what is wrong.
     #[inline(never)]
+    fn in_steps(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        leniency: &Leniency,
+    ) -> Result<Option<Part>, ParseError> {
+        loop {
+            match self.step(input, limits, leniency) {
+                Ok(Step::Again) => {}
+                Ok(Step::Part(part)) => return Ok(Some(part)),
+                Ok(Step::Starved) => return Ok(None),
+                Err(error) => {
+                    self.state = State::Failed(error);
+                    return Err(error);
+                }
+            }
+            // Behind the end of a chunk that was cut, whole ones may follow.
+            if matches!(self.state, State::Line)
+                && let Some(data) = self.whole_chunks(input)
+            {
+                return Ok(Some(Part::Data(data)));
+            }
+        }
+    }
+
     fn step(
         &mut self,
         input: &mut BytesMut,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::headers::{Headers, InvalidHeader, unfold};
+use crate::headers::{Field, Headers, InvalidHeader, unfold};
 use crate::output::Output;
 use crate::wire::class;
 
@@ -88,14 +88,14 @@ pub(crate) fn trailer_names<N: AsRef<str>>(
 /// The field lines but for some names, byte for byte unless a value is folded: folds are read, never written
 /// (RFC 9112 section 5.2).
 pub(crate) fn fields_except(out: &mut BytesMut, headers: &Headers, names: &[&str]) {
-    for field in headers.iter() {
-        if names.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+    for line in headers.lines() {
+        if names.iter().any(|name| line.is(name)) {
             continue;
         }
-        if memchr::memchr(b'\n', field.value).is_none() {
-            out.extend_from_slice(field.line);
-        } else {
-            self::field(out, field.name, &unfold(field.value));
+        if !line.is_folded() {
+            out.extend_from_slice(line.bytes());
+        } else if let Some(Field { name, value, .. }) = line.field() {
+            field(out, name, &unfold(value));
         }
     }
 }

@@ -13,7 +13,7 @@ use core::ops::Range;
 use crate::allow::Allow;
 use crate::encapsulated::Encapsulated;
 use crate::error::{ParseError, ParseErrorKind as Kind};
-use crate::headers::{Field, Lines};
+use crate::headers::{Field, Line, Lines};
 use crate::known::Known;
 use crate::method::Method;
 use crate::status::StatusCode;
@@ -28,7 +28,8 @@ macro_rules! common_parts {
     () => {
         /// The fields in wire order.
         pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-            Lines::new(self.bytes.get(self.parts.common.fields.clone()).unwrap_or_default())
+            let lines = self.bytes.get(self.parts.common.fields.clone()).unwrap_or_default();
+            Lines::new(lines).map_while(Line::field)
         }
 
         /// `Encapsulated`, `None` when the field is absent.
@@ -240,7 +241,8 @@ impl<'a> HttpBlock<'a> {
 
     /// The fields in wire order.
     pub fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-        Lines::new(self.bytes.get(self.fields_range()).unwrap_or_default())
+        let lines = self.bytes.get(self.fields_range()).unwrap_or_default();
+        Lines::new(lines).map_while(Line::field)
     }
 }
 
