@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
-use icap::scanner::{Direction, Report, Scanner};
+use icap::Server;
+use icap::scanner::{Report, Scanner};
 use icap::verdict::Verdict;
-use icap::{Client, Server};
 use icap_examples::engine::Engine;
 use icap_examples::samples::{self, Expected, Sample};
 use icap_examples::scan_service;
@@ -25,14 +25,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     }));
     println!("scan server on icap://{address}, services /reqmod and /respmod\n");
 
-    let uploads = Scanner::new(
-        Client::builder(format!("icap://{address}/reqmod")).build()?,
-        Direction::Upload,
-    );
-    let downloads = Scanner::new(
-        Client::builder(format!("icap://{address}/respmod")).build()?,
-        Direction::Download,
-    );
+    let uploads = Scanner::builder(icap::verdict::Profile::auto().clone())
+        .uri(format!("icap://{address}/reqmod"))
+        .build()?;
+    let downloads = Scanner::builder(icap::verdict::Profile::auto().clone())
+        .uri(format!("icap://{address}/respmod"))
+        .build()?;
     let started = Instant::now();
     let mut table = header();
     let (mut scanned, mut wrong) = (0usize, 0usize);
