@@ -88,14 +88,14 @@ fn rules_can_be_changed() {
     let body = b"4111111111111111 and Project Tempest";
     assert_eq!(Engine::new().scan_all(body), None);
 
-    let engine = Engine::builder().card_threshold(1).build();
+    let engine = Engine::builder().threshold(1).build();
     assert_eq!(engine.scan_all(body).unwrap().name, CARD_RULE);
 
     let engine = Engine::builder().keywords(["", "Tempest"]).build();
     assert_eq!(engine.scan_all(body).unwrap().name, KEYWORD_RULE);
     assert_eq!(engine.scan_all(DEFAULT_KEYWORD.as_bytes()), None);
 
-    let engine = Engine::builder().keywords([""; 0]).card_threshold(0).build();
+    let engine = Engine::builder().keywords([""; 0]).threshold(0).build();
     let numbers = "4111111111111111 5555555555554444 378282246310005";
     assert_eq!(engine.scan_all(numbers.as_bytes()), None);
     assert_eq!(engine.scan_all(&eicar()).unwrap().name, EICAR_RULE);
@@ -175,9 +175,9 @@ fn random_splits_of_random_bodies_give_the_same_finding() {
     // Keywords that overlap numbers and each other, to test which of two findings comes first.
     let engines = [
         Engine::new(),
-        Engine::builder().card_threshold(1).keywords(["1111", "TOP-", "1 5"]).build(),
-        Engine::builder().card_threshold(2).keywords(["4111 1111 1111 1111 ", "4"]).build(),
-        Engine::builder().card_threshold(20).keywords([DEFAULT_KEYWORD, "SECRET"]).build(),
+        Engine::builder().threshold(1).keywords(["1111", "TOP-", "1 5"]).build(),
+        Engine::builder().threshold(2).keywords(["4111 1111 1111 1111 ", "4"]).build(),
+        Engine::builder().threshold(20).keywords([DEFAULT_KEYWORD, "SECRET"]).build(),
     ];
     let mut random = Random(0x1CA9);
     let mut found = 0;
