@@ -161,7 +161,7 @@ mod tests {
     fn only_ok_is_clean() {
         assert!(matches!(read_verdict(b"stream: OK\0"), Ok(None)));
         let found = read_verdict(b"stream: Win.Test;EICAR\r\n_HDB-1 FOUND\0").unwrap().unwrap();
-        assert_eq!(found.name, "Win.Test-EICAR---HDB-1");
+        assert_eq!(found.name, "Win.Test-EICAR--_HDB-1");
         for line in [
             &b""[..],
             b"stream: ",
