@@ -96,7 +96,7 @@ fn inside(entry: walkdir::Result<walkdir::DirEntry>) -> Option<Item> {
     let entry = match entry {
         Ok(entry) => entry,
         Err(error) => {
-            let path = error.path().unwrap_or(Path::new("")).to_owned();
+            let path = error.path().map(Path::to_owned).unwrap_or_default();
             let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
             return Some(Item::Unreadable { path, why });
         }

@@ -34,7 +34,7 @@ pub(crate) struct Row {
 enum Came {
     Report(Box<Report>),
     /// The file could not be read.
-    Unread(Verdict),
+    Unread(Box<Verdict>),
 }
 
 impl Row {
@@ -43,7 +43,7 @@ impl Row {
             Ok(report) => Came::Report(Box::new(report)),
             Err(error) => {
                 let detail = format!("cannot read the file: {error:#}");
-                Came::Unread(Verdict::Error(Problem::new(ProblemKind::Source, detail)))
+                Came::Unread(Box::new(Verdict::Error(Problem::new(ProblemKind::Source, detail))))
             }
         };
         let mut row = Self {
