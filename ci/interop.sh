@@ -48,9 +48,9 @@ cases() {
         it scan/tls-$method-clean         20  scan_tls 0 allow $method 1M
         it scan/tls-$method-eicar         20  scan_tls 1 block $method eicar
     done
-    it scan/tls-no-certificate            20  scan_tls_refused --ca ca.crt
-    it scan/tls-certificate-of-another-ca 20  scan_tls_refused --ca ca.crt --client-cert stranger.pem
-    it scan/tls-server-of-another-ca      20  scan_tls_refused --ca other.crt --client-cert client.pem
+    it scan/tls-no-certificate            20  scan_tls_refused ca
+    it scan/tls-certificate-of-another-ca 20  scan_tls_refused ca stranger
+    it scan/tls-server-of-another-ca      20  scan_tls_refused other client
     it scan/tls-pin                       20  scan_tls_pin
     it scan/tls-check                     20  scan_tls_check
     it scan/clamd-blocks                  20  scan_clamd
@@ -226,11 +226,11 @@ scan_tls() {
         "$(stunnel_uri virus_scan)" "$CASE_DIR/file"
 }
 
-# scan_tls_refused OPTION FILE...
+# scan_tls_refused AUTHORITY [CLIENT]
 scan_tls_refused() {
-    cd "$WORK/tls"
     bytes 1024 >"$CASE_DIR/file"
-    scan 2 error --method respmod "$@" "$(stunnel_uri virus_scan)" "$CASE_DIR/file"
+    scan 2 error --method respmod --ca "$WORK/tls/$1.crt" ${2:+--client-cert "$WORK/tls/$2.pem"} \
+        "$(stunnel_uri virus_scan)" "$CASE_DIR/file"
 }
 
 scan_tls_pin() {

@@ -263,7 +263,8 @@ async fn counting(methods: &'static str) -> (String, Arc<AtomicUsize>, Arc<Atomi
                             Ordering::SeqCst,
                         );
                         request.clear();
-                        highest.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        let before = now.fetch_add(1, Ordering::SeqCst);
+                        highest.fetch_max(before.saturating_add(1), Ordering::SeqCst);
                         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                         now.fetch_sub(1, Ordering::SeqCst);
                         let _ = stream.write_all(NO_CONTENT.as_bytes()).await;

@@ -70,7 +70,7 @@ impl Certificate {
         Self {
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
-            until: parsed.validity().not_after.to_string(),
+            until: parsed.validity().not_after.to_datetime().date().to_string(),
             names,
             sha256,
         }
