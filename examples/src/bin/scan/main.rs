@@ -62,9 +62,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let mut output = Output::new(arguments.json);
     let mut tally = Tally::default();
     let mut rows = scan_all(scanner, found, actions, progress.clone(), arguments.jobs.get().into());
-    while let Some(row) = rows.recv().await {
-        tally.count(&row);
-        progress.behind(|| output.row(&row))?;
+    let mut come = Vec::new();
+    while rows.recv_many(&mut come, QUEUE).await > 0 {
+        come.iter().for_each(|row| tally.count(row));
+        progress.behind(|| output.rows(&come))?;
+        come.clear();
     }
     progress.end();
     output.end(&tally)?;

@@ -146,10 +146,20 @@ impl Output {
         Self { json, head: !json && io::stdout().is_terminal() }
     }
 
-    pub(crate) fn row(&mut self, row: &Row) -> io::Result<()> {
+    /// Prints those that have come, at once: a call of the system for each would be a good part of a small file's time.
+    pub(crate) fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for row in rows {
+            self.row(row, &mut text)?;
+        }
         let mut out = io::stdout().lock();
+        out.write_all(&text)?;
+        out.flush()
+    }
+
+    fn row(&mut self, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
         if self.json {
-            serde_json::to_writer(&mut out, row)?;
+            serde_json::to_writer(&mut *out, row)?;
             return writeln!(out);
         }
         if std::mem::take(&mut self.head) {
