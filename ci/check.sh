@@ -17,7 +17,7 @@ if [ -n "$extra" ]; then
 fi
 
 # Each feature of the facade builds alone.
-for features in client server verdict scanner tls tower; do
+for features in client server verdict scanner scanner,toml tls tower; do
     cargo check -q -p icap --no-default-features --features "$features"
 done
 
