@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proof against products that others made: c-icap (server and client), ClamAV, Squid and curl.
+# Proof against products that others made: c-icap (server and client), ClamAV, stunnel, Squid and curl.
 #   ci/interop.sh [NAME-PREFIX]      e.g. ci/interop.sh squid/ or ci/interop.sh proxy/
 # Installs what is missing (ci/install-debian.sh), builds, starts everything on 127.0.0.1, prints one line a case.
 # Status 0 if all cases passed. Ports and helpers: ci/interop/lib.sh.
@@ -42,6 +42,18 @@ cases() {
     it scan/reqmod-eicar-in-1m            20  scan_eicar_in_1m reqmod
     it scan/respmod-eicar-in-1m           20  scan_eicar_in_1m respmod
     it scan/several-files                 20  scan_several
+    it scan/ex206-html                    20  scan_ex206_html
+    it scan/ex206-other                   20  scan_clean ex206 respmod 1024
+    for method in reqmod respmod; do
+        it scan/tls-$method-clean         20  scan_tls 0 allow $method 1M
+        it scan/tls-$method-eicar         20  scan_tls 1 block $method eicar
+    done
+    it scan/tls-no-certificate            20  scan_tls_refused ca
+    it scan/tls-certificate-of-another-ca 20  scan_tls_refused ca stranger
+    it scan/tls-server-of-another-ca      20  scan_tls_refused other client
+    it scan/tls-pin                       20  scan_tls_pin
+    it scan/tls-check                     20  scan_tls_check
+    it scan/clamd-blocks                  20  scan_clamd
     it scan/no-such-service               20  scan_error "icap://127.0.0.1:$INTEROP_CICAP_PORT/nosuch"
     it scan/no-server                     20  scan_error icap://127.0.0.1:1/echo
 
@@ -191,13 +203,63 @@ scan_eicar_in_1m() {
 scan_several() {
     bytes 1024 >"$CASE_DIR/clean"
     eicar >"$CASE_DIR/bad"
-    scan 1 'allow block allow' --method respmod "$(c_icap virus_scan)" "$CASE_DIR"/{clean,bad,clean}
+    scan 1 'allow block allow' --jobs 1 --method respmod "$(c_icap virus_scan)" "$CASE_DIR"/{clean,bad,clean}
 }
 
 scan_error() {
     bytes 1024 >"$CASE_DIR/file"
     scan 2 error --method respmod "$1" "$CASE_DIR/file"
 }
+
+# The service puts a comment in front of an HTML body and has the rest taken from the original.
+scan_ex206_html() {
+    stat -c %s "$WORK/c-icap.access.log" >"$CASE_DIR/logged"
+    echo '<html><body>hello</body></html>' >"$CASE_DIR/file.html"
+    scan 3 modified --method respmod "$(c_icap ex206)" "$CASE_DIR/file.html"
+    await 'RESPMOD .*ex206.* 206' <(c_icap_log) || fail 'c-icap logged no 206'
+}
+
+# scan_tls STATUS VERDICT METHOD SIZE|eicar: by way of stunnel, which wants a certificate.
+scan_tls() {
+    if [ "$4" = eicar ]; then eicar; else bytes "$4"; fi >"$CASE_DIR/file"
+    scan "$1" "$2" --method "$3" --ca "$WORK/tls/ca.crt" --client-cert "$WORK/tls/client.pem" \
+        "$(stunnel_uri virus_scan)" "$CASE_DIR/file"
+}
+
+# scan_tls_refused AUTHORITY [CLIENT]
+scan_tls_refused() {
+    bytes 1024 >"$CASE_DIR/file"
+    scan 2 error --method respmod --ca "$WORK/tls/$1.crt" ${2:+--client-cert "$WORK/tls/$2.pem"} \
+        "$(stunnel_uri virus_scan)" "$CASE_DIR/file"
+}
+
+scan_tls_pin() {
+    local pin
+    pin=$(openssl x509 -in "$WORK/tls/server.crt" -noout -fingerprint -sha256 | cut -d= -f2)
+    bytes 1024 >"$CASE_DIR/file"
+    scan 0 allow --method respmod --pin "$pin" --client-cert "$WORK/tls/client.pem" \
+        "$(stunnel_uri virus_scan)" "$CASE_DIR/file"
+}
+
+scan_tls_check() {
+    "$RELEASE/scan" --check --ca "$WORK/tls/ca.crt" --client-cert "$WORK/tls/client.pem" \
+        "$(stunnel_uri virus_scan)" | tee "$CASE_DIR/text"
+    expect steps 'name TCP TLS OPTIONS clean must-block' \
+        "$(awk '$1 == "ok" { print $2 }' "$CASE_DIR/text" | xargs)"
+    grep -q 'TLS .*CN=interop-server, by CN=interop-ca, until 20' "$CASE_DIR/text" || fail 'no certificate'
+}
+
+# What clamd knows and the engine of scan-server does not: it passes without clamd, and not with it.
+scan_clamd() {
+    { bytes 300K && clamd_word; } >"$CASE_DIR/file"
+    scan 0 allow --method respmod "icap://127.0.0.1:$INTEROP_SCAN_PORT/respmod" "$CASE_DIR/file"
+    scan 1 block --method respmod "icap://127.0.0.1:$INTEROP_SCAN_CLAMD_PORT/respmod" "$CASE_DIR/file"
+    grep -q Interop-Word "$CASE_DIR/json" || fail 'not by clamd'
+    eicar >"$CASE_DIR/file"
+    scan 1 block --method reqmod "icap://127.0.0.1:$INTEROP_SCAN_CLAMD_PORT/reqmod" "$CASE_DIR/file"
+}
+
+stunnel_uri() { echo "icaps://127.0.0.1:$INTEROP_STUNNEL_PORT/$1"; }
 
 # scan STATUS VERDICTS ARGUMENT...: checks the JSON, and that the lines for people agree with it.
 scan() {
@@ -436,6 +498,7 @@ main() {
     start_origin
     start_clamd
     start_c_icap
+    start_stunnel
     start_scan_server
     start_squid
     start_proxies

@@ -10,6 +10,8 @@ export INTEROP_ORIGIN_PORT=${INTEROP_ORIGIN_PORT:-18080}
 export INTEROP_SCAN_PORT=${INTEROP_SCAN_PORT:-18344}
 export INTEROP_CICAP_PORT=${INTEROP_CICAP_PORT:-18345}
 export INTEROP_CLAMD_PORT=${INTEROP_CLAMD_PORT:-18310}
+export INTEROP_STUNNEL_PORT=${INTEROP_STUNNEL_PORT:-18347}
+export INTEROP_SCAN_CLAMD_PORT=${INTEROP_SCAN_CLAMD_PORT:-18348}
 export INTEROP_SQUID_PORT=${INTEROP_SQUID_PORT:-18128}
 # adapting-proxy with c-icap's echo, with virus_scan, and with a server that is killed.
 export INTEROP_PROXY_ECHO_PORT=${INTEROP_PROXY_ECHO_PORT:-18129}
@@ -175,17 +177,25 @@ build() { cargo build --quiet --release -p icap-examples --bins; }
 
 start_scan_server() {
     start scan-server "$INTEROP_SCAN_PORT" "$RELEASE/scan-server" --listen "127.0.0.1:$INTEROP_SCAN_PORT"
+    start scan-server-clamd "$INTEROP_SCAN_CLAMD_PORT" "$RELEASE/scan-server" \
+        --listen "127.0.0.1:$INTEROP_SCAN_CLAMD_PORT" --clamd "127.0.0.1:$INTEROP_CLAMD_PORT"
 }
 
 start_origin() {
     start origin "$INTEROP_ORIGIN_PORT" python3 "$ORIGIN" "$INTEROP_ORIGIN_PORT"
 }
 
-# The signature database knows nothing but EICAR, so that no download is needed.
+# A word that only clamd knows.
+clamd_word() { echo 'Interop word for clamd'; }
+
+# The signature database knows nothing but EICAR and that word, so that no download is needed.
 start_clamd() {
     mkdir "$WORK/clamd"
     # NAME:any file type:at any offset:HEX
-    echo "Interop-Eicar:0:*:$(eicar | od -An -v -tx1 | tr -d ' \n')" >"$WORK/clamd/eicar.ndb"
+    {
+        echo "Interop-Eicar:0:*:$(eicar | od -An -v -tx1 | tr -d ' \n')"
+        echo "Interop-Word:0:*:$(clamd_word | od -An -v -tx1 | tr -d ' \n')"
+    } >"$WORK/clamd/interop.ndb"
     cat >"$WORK/clamd.conf" <<CONF
 Foreground yes
 TCPAddr 127.0.0.1
@@ -196,7 +206,7 @@ CONF
     start clamd "$INTEROP_CLAMD_PORT" clamd --config-file="$WORK/clamd.conf"
 }
 
-# The services echo and virus_scan, the second with clamd behind it.
+# The services echo, ex206, which answers 206, and virus_scan with clamd behind it.
 start_c_icap() {
     local modules
     modules=$(dirname "$(dpkg -L c-icap | grep '/srv_echo\.so$')")
@@ -216,6 +226,7 @@ StartServers 1
 MaxServers 2
 ThreadsPerChild 20
 Service echo srv_echo.so
+Service ex206 srv_ex206.so
 Module common clamd_mod.so
 clamd_mod.ClamdHost 127.0.0.1
 clamd_mod.ClamdPort $INTEROP_CLAMD_PORT
@@ -228,6 +239,50 @@ virus_scan.DefaultEngine clamd
 CONF
     # -N: no daemon. One process (StartServers 1), because echo alternates 200 and 204 per process.
     start c-icap "$INTEROP_CICAP_PORT" c-icap -N -D -f "$WORK/c-icap.conf"
+}
+
+# TLS in front of c-icap, for clients with a certificate of our authority only.
+start_stunnel() {
+    make_certificates "$WORK/tls"
+    cat >"$WORK/stunnel.conf" <<CONF
+foreground = yes
+pid =
+[icap]
+accept = 127.0.0.1:$INTEROP_STUNNEL_PORT
+connect = 127.0.0.1:$INTEROP_CICAP_PORT
+cert = $WORK/tls/server.crt
+key = $WORK/tls/server.key
+CAfile = $WORK/tls/ca.crt
+verifyChain = yes
+requireCert = yes
+CONF
+    start stunnel "$INTEROP_STUNNEL_PORT" stunnel4 "$WORK/stunnel.conf"
+}
+
+# make_certificates FOLDER: an authority with a server and a client, and another authority with a client, the stranger.
+make_certificates() {
+    mkdir "$1"
+    authority "$1/ca" interop-ca
+    authority "$1/other" other-ca
+    certificate "$1/server" interop-server "$1/ca" $'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth'
+    certificate "$1/client" interop-client "$1/ca" extendedKeyUsage=clientAuth
+    certificate "$1/stranger" interop-stranger "$1/other" extendedKeyUsage=clientAuth
+}
+
+# authority FILE NAME
+authority() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$2" \
+        -addext basicConstraints=critical,CA:true -addext keyUsage=critical,keyCertSign \
+        -keyout "$1.key" -out "$1.crt" 2>/dev/null
+}
+
+# certificate FILE NAME AUTHORITY EXTENSIONS: FILE.crt, FILE.key, and both in FILE.pem
+certificate() {
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$2" \
+        -keyout "$1.key" -out "$1.csr" 2>/dev/null
+    openssl x509 -req -in "$1.csr" -CA "$3.crt" -CAkey "$3.key" -CAcreateserial -days 2 \
+        -extfile <(echo "$4") -out "$1.crt" 2>/dev/null
+    cat "$1.crt" "$1.key" >"$1.pem"
 }
 
 # Both directions go through scan-server; a failure of ICAP is an HTTP error (bypass=off), never a silent pass.

@@ -1,7 +1,7 @@
 //! A streaming content matcher: the malware and data-loss rules behind `scan-server`.
 //!
 //! An [`Engine`] holds the rules, a [`Scan`] applies them to one body as it arrives in chunks, and
-//! a [`Finding`] says what was found. Three kinds of rule exist:
+//! a [`Finding`] says what was found. Five kinds of rule exist:
 //!
 //! | Rule                | Category          | Fires on                                             |
 //! |---------------------|-------------------|------------------------------------------------------|
@@ -14,11 +14,13 @@
 //! compressed stream or in UTF-16 goes unseen. It exists to show where a real scanner plugs into
 //! an ICAP service, with rules that are easy to trigger and that do not cry wolf.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use self::rules::{Literal, Rules, Window, length};
+use self::rules::{Literal, Rules, Seen, Window, length};
 
+mod accounts;
 mod cards;
 mod rules;
 #[cfg(test)]
@@ -30,19 +32,25 @@ pub const EICAR_RULE: &str = "Eicar-Test-Signature";
 /// The name under which a collection of payment card numbers is reported.
 pub const CARD_RULE: &str = "Dlp-Payment-Card-Numbers";
 
+/// The name under which a collection of international bank account numbers is reported.
+pub const IBAN_RULE: &str = "Dlp-Bank-Account-Numbers";
+
+/// The name under which a collection of US social security numbers is reported.
+pub const SSN_RULE: &str = "Dlp-Social-Security-Numbers";
+
 /// The name under which a configured keyword is reported.
 pub const KEYWORD_RULE: &str = "Dlp-Keyword";
 
 /// The only keyword of the default rule set: a classification marking.
 pub const DEFAULT_KEYWORD: &str = "TOP-SECRET//NOFORN";
 
-/// How many different card numbers it takes, unless configured otherwise, for [`CARD_RULE`] to
-/// fire.
+/// How many different numbers of one kind it takes, unless configured otherwise, for [`CARD_RULE`],
+/// [`IBAN_RULE`] or [`SSN_RULE`] to fire.
 ///
 /// One is too few: the check digit lets one in ten arbitrary numbers pass, and a shop's order form
 /// rightly holds the customer's own card. Two is an order paid with two cards. Three different
 /// numbers in one body are a list.
-pub const DEFAULT_CARD_THRESHOLD: u8 = 3;
+pub const DEFAULT_THRESHOLD: u8 = 3;
 
 /// A set of rules, ready to scan any number of bodies at the same time.
 ///
@@ -53,20 +61,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The default rule set: the EICAR test string, [`DEFAULT_CARD_THRESHOLD`] card numbers and
+    /// The default rule set: the EICAR test string, [`DEFAULT_THRESHOLD`] numbers of a kind and
     /// [`DEFAULT_KEYWORD`].
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Starts from the default rule set and lets the card and keyword rules be changed.
+    /// Starts from the default rule set and lets the number and keyword rules be changed.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder {
-            keywords: vec![DEFAULT_KEYWORD.to_owned()],
-            card_threshold: DEFAULT_CARD_THRESHOLD,
-        }
+        Builder { keywords: vec![DEFAULT_KEYWORD.to_owned()], threshold: DEFAULT_THRESHOLD }
     }
 
     /// Starts scanning one body.
@@ -77,7 +82,7 @@ impl Engine {
             tail: Vec::with_capacity(self.rules.carry.saturating_mul(2)),
             rules: Arc::clone(&self.rules),
             seen: 0,
-            cards: Vec::new(),
+            numbers: Seen::default(),
             finding: None,
         }
     }
@@ -102,7 +107,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("patterns", &self.rules.literals.len())
-            .field("card_threshold", &self.rules.card_threshold)
+            .field("threshold", &self.rules.threshold)
             .finish()
     }
 }
@@ -111,7 +116,7 @@ impl fmt::Debug for Engine {
 #[derive(Clone, Debug)]
 pub struct Builder {
     keywords: Vec<String>,
-    card_threshold: u8,
+    threshold: u8,
 }
 
 impl Builder {
@@ -130,12 +135,12 @@ impl Builder {
         self
     }
 
-    /// How many different card numbers make a finding; with zero, the card rule is off.
+    /// How many different numbers of one kind make a finding; with zero, the rules of numbers are off.
     ///
     /// A scan remembers the numbers it has counted, eight bytes each, until it has seen as many.
     #[must_use]
-    pub fn card_threshold(mut self, numbers: u8) -> Self {
-        self.card_threshold = numbers;
+    pub fn threshold(mut self, numbers: u8) -> Self {
+        self.threshold = numbers;
         self
     }
 
@@ -150,13 +155,9 @@ impl Builder {
         });
         let literals: Vec<_> = std::iter::once(eicar).chain(keywords).collect();
         let longest = literals.iter().map(Literal::len).max().unwrap_or_default();
-        let carry = longest.saturating_sub(1).max(cards::CONTEXT);
+        let carry = longest.saturating_sub(1).max(cards::CONTEXT).max(accounts::CONTEXT);
         Engine {
-            rules: Arc::new(Rules {
-                literals,
-                card_threshold: usize::from(self.card_threshold),
-                carry,
-            }),
+            rules: Arc::new(Rules { literals, threshold: usize::from(self.threshold), carry }),
         }
     }
 }
@@ -183,8 +184,7 @@ pub struct Scan {
     seen: u64,
     /// The last of them, at most `rules.carry`.
     tail: Vec<u8>,
-    /// The different card numbers among them, fewer than the threshold.
-    cards: Vec<u64>,
+    numbers: Seen,
     finding: Option<Finding>,
 }
 
@@ -207,12 +207,12 @@ impl Scan {
             offset: self.seen.saturating_sub(length(carried)),
             ends: false,
         };
-        self.finding = self.rules.search(&seam, &mut self.cards);
+        self.finding = self.rules.search(&seam, &mut self.numbers);
 
         if data.len() > head.len() {
             if self.finding.is_none() {
                 let chunk = Window { bytes: data, offset: self.seen, ends: false };
-                self.finding = self.rules.search(&chunk, &mut self.cards);
+                self.finding = self.rules.search(&chunk, &mut self.numbers);
             }
             let last = data.len().saturating_sub(carry);
             self.tail.clear();
@@ -238,7 +238,7 @@ impl Scan {
         self.finding.or_else(|| {
             let offset = self.seen.saturating_sub(length(self.tail.len()));
             let rest = Window { bytes: &self.tail, offset, ends: true };
-            self.rules.search(&rest, &mut self.cards)
+            self.rules.search(&rest, &mut self.numbers)
         })
     }
 }
@@ -248,7 +248,7 @@ impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scan")
             .field("seen", &self.seen)
-            .field("cards", &self.cards.len())
+            .field("numbers", &self.numbers.len())
             .field("finding", &self.finding)
             .finish_non_exhaustive()
     }
@@ -263,7 +263,7 @@ impl fmt::Debug for Scan {
 pub struct Finding {
     /// The rule that fired, or the threat it stands for: a word of ASCII letters, digits and
     /// dashes, fit for a header field.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What kind of rule it is.
     pub category: Category,
     /// What was found and where, in printable text on one line. Never a card number.

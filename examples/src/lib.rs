@@ -1,7 +1,9 @@
-//! What the programs of this package share: the detection engine, the scan service that puts it behind ICAP,
-//! and the sample files of the demonstration.
+//! What the programs of this package share: the detection engine and that of ClamAV behind one interface, the scan
+//! service that puts them behind ICAP, and the sample files of the demonstration.
 
+pub mod clamd;
 pub mod engine;
+pub mod inspector;
 pub mod samples;
 pub mod scan_service;
 

@@ -1,10 +1,17 @@
 //! The services of `scan-server` with bodies that a client without leave for 204 gets back while they are scanned.
 
 use bytes::Bytes;
+use clap::ValueEnum;
+use globset::{Glob, GlobSet};
 use http_body_util::{BodyExt, Full};
-use icap::{Client, HttpHead, Outcome, Respmod, Server};
+use icap::verdict::{Profile, Verdict};
+use icap::{Client, HttpHead, Outcome, Respmod, Scanner, Server};
+use icap_examples::clamd::Clamd;
 use icap_examples::engine::{self, Engine};
-use icap_examples::scan_service;
+use icap_examples::inspector::Inspectors;
+use icap_examples::scan_service::{self, Personality, Terms};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// More than is held back, and more than one piece.
 const LARGE: usize = 300_000;
@@ -64,4 +71,132 @@ async fn what_is_found_later_never_comes_through() {
         assert!(!whole, "the body was to be cut");
         assert!(came.len() < LARGE && clean(LARGE).starts_with(&came), "{} bytes", came.len());
     }
+}
+
+fn usual() -> Terms {
+    Terms::new(Inspectors::default().with(Engine::new()))
+}
+
+async fn serve(terms: &Terms) -> String {
+    let server = Server::bind("127.0.0.1:0").await.expect("a free port");
+    let uri = format!("icap://{}", server.local_addr().expect("an address"));
+    let server = scan_service::install_on_terms(server, terms).expect("three services");
+    tokio::spawn(server.serve());
+    uri
+}
+
+/// The verdict on a file that is downloaded.
+async fn scan(uri: &str, name: &str, body: Vec<u8>) -> Verdict {
+    let profile = Profile::named("generic").expect("built in").clone();
+    let scanner = Scanner::builder(profile).uri(format!("{uri}/respmod")).build();
+    let scanner = scanner.expect("a good scanner");
+    scanner.scan_bytes(name, body).await.expect("bytes can be read").verdict
+}
+
+#[tokio::test]
+async fn a_monitor_refuses_nothing() {
+    let mut terms = usual();
+    terms.monitors = true;
+    let uri = serve(&terms).await;
+    assert!(scan(&uri, "a.bin", engine::eicar()).await.is_allow());
+    assert!(scan(&uri, "a.bin", [clean(LARGE), engine::eicar()].concat()).await.is_allow());
+    assert!(scan(&uri, "a.bin", [engine::eicar(), clean(LARGE)].concat()).await.is_allow());
+}
+
+#[tokio::test]
+async fn bodies_below_the_minimum_are_not_looked_at() {
+    let mut terms = usual();
+    terms.min_bytes = 69;
+    let uri = serve(&terms).await;
+    assert!(scan(&uri, "a.bin", engine::eicar()).await.is_allow());
+    let one_more = [engine::eicar(), vec![b' ']].concat();
+    assert_eq!(scan(&uri, "a.bin", one_more).await.as_str(), "block");
+}
+
+#[tokio::test]
+async fn other_media_types_are_not_looked_at() {
+    let mut terms = usual();
+    let glob = Glob::new("application/*").expect("a pattern");
+    terms.content_types = Some(GlobSet::builder().add(glob).build().expect("a pattern"));
+    let uri = serve(&terms).await;
+    assert!(scan(&uri, "a.txt", engine::eicar()).await.is_allow());
+    assert_eq!(scan(&uri, "a.pdf", engine::eicar()).await.as_str(), "block");
+}
+
+#[tokio::test]
+async fn the_page_is_the_administrators() {
+    let mut terms = usual();
+    terms.page = "no {threat} here".to_owned();
+    let uri = serve(&terms).await;
+    let Verdict::Block(block) = scan(&uri, "a.bin", engine::eicar()).await else { panic!() };
+    let page = block.page.expect("a page").start;
+    assert_eq!(page, "no Eicar-Test-Signature here");
+}
+
+#[tokio::test]
+async fn every_personality_is_understood_by_auto() {
+    for personality in Personality::value_variants() {
+        let mut terms = usual();
+        terms.personality = *personality;
+        let uri = serve(&terms).await;
+        for path in ["reqmod", "respmod"] {
+            let scanner = Scanner::builder(Profile::auto().clone()).uri(format!("{uri}/{path}"));
+            let scanner = scanner.build().expect("a good scanner");
+            let bad = scanner.scan_bytes("a.bin", engine::eicar()).await.expect("bytes");
+            assert_eq!(bad.verdict.as_str(), "block", "{personality:?} {path}: {}", bad.verdict);
+            let good = scanner.scan_bytes("a.bin", clean(LARGE)).await.expect("bytes");
+            assert!(good.verdict.is_allow(), "{personality:?} {path}: {}", good.verdict);
+        }
+    }
+}
+
+/// A clamd that gives this answer to one body, and what that was.
+async fn clamd(answer: &'static [u8]) -> (Clamd, tokio::task::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let got = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut command = [0; 10];
+        stream.read_exact(&mut command).await.expect("a command");
+        assert_eq!(&command, b"zINSTREAM\0");
+        let mut body = Vec::new();
+        loop {
+            let length = stream.read_u32().await.expect("a length");
+            if length == 0 {
+                break;
+            }
+            let mut piece = vec![0; length as usize];
+            stream.read_exact(&mut piece).await.expect("a piece");
+            body.extend(piece);
+        }
+        stream.write_all(answer).await.expect("a client");
+        body
+    });
+    (address.parse().expect("an address"), got)
+}
+
+#[tokio::test]
+async fn clamd_sees_each_byte_once() {
+    for (answer, verdict) in [
+        (&b"stream: OK\0"[..], "allow"),
+        (b"stream: Bad.Thing FOUND\0", "block"),
+        (b"stream: x ERROR\0", "error"),
+        (b"", "error"),
+    ] {
+        // Of one preview, and beyond it.
+        for size in [100, LARGE] {
+            let (clamd, got) = clamd(answer).await;
+            let uri = serve(&Terms::new(Inspectors::default().with(clamd))).await;
+            let came = scan(&uri, "a.bin", clean(size)).await;
+            assert_eq!(came.as_str(), verdict, "{came}");
+            assert_eq!(got.await.expect("no panic"), clean(size), "{size} bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_clamd_nothing_passes() {
+    let clamd: Clamd = "/nonexistent/clamd.ctl".parse().expect("a path");
+    let uri = serve(&Terms::new(Inspectors::default().with(clamd))).await;
+    assert_eq!(scan(&uri, "a.bin", clean(100)).await.as_str(), "error");
 }

@@ -57,6 +57,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    if let Some(note) = &message.sent_to {
+        note.set(&shared.dialer.uri);
+    }
     let deadline = deadline(shared.settings.timeouts.total).into_iter().chain(until).min();
     // Nothing refers to the body while OPTIONS are waited for: it may be one that is not `Sync`.
     let prepared = match start(shared, &message) {

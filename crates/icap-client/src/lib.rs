@@ -139,7 +139,7 @@ pub use connect::Connect;
 pub use connect::UnixConnector;
 pub use error::{BoxError, Error, Failure, Invalid, InvalidTls};
 pub use group::{Balance, MemberState, MemberStatus, ServiceGroup, ServiceGroupBuilder};
-pub use message::{Reqmod, Respmod};
+pub use message::{Reqmod, Respmod, SentTo};
 pub use original::{Original, Replay};
 pub use outcome::Outcome;
 pub use tap::{Direction, Tap, Tapped};

@@ -1,8 +1,11 @@
 //! What is handed to a service.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use http::{Request, Response, request, response};
 use icap_proto::{
-    Headers, HttpHead, HttpTypeError, InvalidHeader, Method, RequestBuilder, TrailerField,
+    Headers, HttpHead, HttpTypeError, InvalidHeader, Method, RequestBuilder, ServiceUri,
+    TrailerField,
 };
 #[cfg(feature = "identity")]
 use icap_proto::{Identity, ServiceOptions};
@@ -29,6 +32,7 @@ pub struct Reqmod<B> {
     fields: Fields,
     kept_by_caller: bool,
     never_ignored: bool,
+    sent_to: Option<SentTo>,
 }
 
 impl<B> Reqmod<B> {
@@ -36,7 +40,14 @@ impl<B> Reqmod<B> {
     /// [`remove_hop_by_hop`](HttpHead::remove_hop_by_hop) first, or comes from an [`http::Request`]. A body
     /// that [is at its end](http_body::Body::is_end_stream) from the start is no body (`null-body`).
     pub const fn new(head: HttpHead, body: B) -> Self {
-        Self { head, body, fields: Fields::NONE, kept_by_caller: false, never_ignored: false }
+        Self {
+            head,
+            body,
+            fields: Fields::NONE,
+            kept_by_caller: false,
+            never_ignored: false,
+            sent_to: None,
+        }
     }
 
     /// Adds a field to the ICAP head of this one request, such as `X-Client-IP`. A field that cannot stand there
@@ -61,6 +72,12 @@ impl<B> Reqmod<B> {
         self
     }
 
+    /// Has the call note which service it goes to, for who asks a [group](crate::ServiceGroup).
+    pub fn sent_to(mut self, note: &SentTo) -> Self {
+        self.sent_to = Some(note.clone());
+        self
+    }
+
     /// Says who sent the request, in the fields of draft-stecher-icap-subid section 3. A service that lists fields
     /// in `X-Include` gets no others of them; one that lists none, or is not known, gets all. Not to be given
     /// by [`header`](Self::header) too.
@@ -76,10 +93,11 @@ impl<B> Reqmod<B> {
     }
 
     pub(crate) fn into_parts(self) -> (Box<Message>, B) {
-        let Self { head, body, fields, kept_by_caller, never_ignored } = self;
+        let Self { head, body, fields, kept_by_caller, never_ignored, sent_to } = self;
         let method = Method::Reqmod;
+        let context = None;
         let message =
-            Message { method, head, context: None, fields, kept_by_caller, never_ignored };
+            Message { method, head, context, fields, kept_by_caller, never_ignored, sent_to };
         (Box::new(message), body)
     }
 }
@@ -108,7 +126,7 @@ impl<B> TryFrom<Request<B>> for Reqmod<B> {
 impl<B> Reqmod<B> {
     pub(crate) fn of_parts(parts: &request::Parts, body: B) -> Result<Self, HttpTypeError> {
         let (head, fields) = encapsulate(HttpHead::try_from(parts)?);
-        Ok(Self { head, body, fields, kept_by_caller: false, never_ignored: false })
+        Ok(Self { fields, ..Self::new(head, body) })
     }
 }
 
@@ -133,6 +151,7 @@ pub struct Respmod<B> {
     fields: Fields,
     kept_by_caller: bool,
     never_ignored: bool,
+    sent_to: Option<SentTo>,
 }
 
 impl<B> Respmod<B> {
@@ -147,6 +166,7 @@ impl<B> Respmod<B> {
             fields: Fields::NONE,
             kept_by_caller: false,
             never_ignored: false,
+            sent_to: None,
         }
     }
 
@@ -211,6 +231,12 @@ impl<B> Respmod<B> {
         self
     }
 
+    /// Has the call note which service it goes to, for who asks a [group](crate::ServiceGroup).
+    pub fn sent_to(mut self, note: &SentTo) -> Self {
+        self.sent_to = Some(note.clone());
+        self
+    }
+
     /// Says who sent the request that is answered, in the fields of draft-stecher-icap-subid section 3. A service that lists fields
     /// in `X-Include` gets no others of them; one that lists none, or is not known, gets all. Not to be given
     /// by [`header`](Self::header) too.
@@ -221,9 +247,11 @@ impl<B> Respmod<B> {
     }
 
     pub(crate) fn into_parts(self) -> (Box<Message>, B) {
-        let Self { head, request: context, body, fields, kept_by_caller, never_ignored } = self;
+        let Self { head, request: context, body, fields, kept_by_caller, never_ignored, sent_to } =
+            self;
         let method = Method::Respmod;
-        let message = Message { method, head, context, fields, kept_by_caller, never_ignored };
+        let message =
+            Message { method, head, context, fields, kept_by_caller, never_ignored, sent_to };
         (Box::new(message), body)
     }
 }
@@ -243,7 +271,40 @@ impl<B> TryFrom<Response<B>> for Respmod<B> {
 impl<B> Respmod<B> {
     pub(crate) fn of_parts(parts: &response::Parts, body: B) -> Result<Self, HttpTypeError> {
         let (head, fields) = encapsulate(HttpHead::try_from(parts)?);
-        Ok(Self { head, request: None, body, fields, kept_by_caller: false, never_ignored: false })
+        Ok(Self { fields, ..Self::new(head, body) })
+    }
+}
+
+/// Which service a message went to: of several that a [group](crate::ServiceGroup) tried, the last. Clones share it.
+///
+/// ```no_run
+/// # async fn run(group: icap_client::ServiceGroup, message: icap_client::Reqmod<String>) {
+/// use icap_client::SentTo;
+///
+/// let note = SentTo::new();
+/// let outcome = group.reqmod(message.sent_to(&note)).await;
+/// println!("{:?}: {outcome:?}", note.uri());
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct SentTo(Arc<Mutex<Option<ServiceUri>>>);
+
+impl SentTo {
+    /// Nowhere yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The service; `None` before the call.
+    #[must_use]
+    pub fn uri(&self) -> Option<ServiceUri> {
+        // Held for one assignment only, which cannot panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, uri: &ServiceUri) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(uri.clone());
     }
 }
 
@@ -281,6 +342,7 @@ pub(crate) struct Message {
     pub(crate) kept_by_caller: bool,
     /// The service has to see it.
     pub(crate) never_ignored: bool,
+    pub(crate) sent_to: Option<SentTo>,
 }
 
 impl Message {

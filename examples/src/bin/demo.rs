@@ -1,61 +1,42 @@
-//! Starts a scan server on loopback, sends real files through REQMOD and RESPMOD and prints what it said.
+//! Starts scan servers on loopback that answer in the manner of several products, sends real files to them and prints what
+//! each answer was taken for.
 //!
 //! No arguments, no network, no configuration. Exit code 1 when a verdict is not what it must be.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context;
+use clap::ValueEnum;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
-use icap::scanner::{Direction, Report, Scanner};
-use icap::verdict::Verdict;
-use icap::{Client, Server};
+use icap::Server;
+use icap::scanner::{Report, Scanner};
+use icap::verdict::{Profile, Verdict};
 use icap_examples::engine::Engine;
+use icap_examples::inspector::Inspectors;
 use icap_examples::samples::{self, Expected, Sample};
-use icap_examples::scan_service;
-use tokio::sync::oneshot;
+use icap_examples::scan_service::{self, Personality, Terms};
+
+/// The four types of connection that a cloud broker offers: profile, manners of the server, and path.
+const TYPES: [(&str, Personality, &str); 4] = [
+    ("symantec-dlp", Personality::Symantec, "respmod"),
+    ("forcepoint-dlp", Personality::Forcepoint, "reqmod"),
+    ("reqmod", Personality::Standard, "reqmod"),
+    ("respmod", Personality::Standard, "respmod"),
+];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let server = scan_service::install(Server::bind("127.0.0.1:0").await?, &Engine::new())?;
-    let address = server.local_addr()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(server.serve_until(async {
-        let _ = stopped.await;
-    }));
-    println!("scan server on icap://{address}, services /reqmod and /respmod\n");
-
-    let uploads = Scanner::new(
-        Client::builder(format!("icap://{address}/reqmod")).build()?,
-        Direction::Upload,
-    );
-    let downloads = Scanner::new(
-        Client::builder(format!("icap://{address}/respmod")).build()?,
-        Direction::Download,
-    );
     let started = Instant::now();
-    let mut table = header();
-    let (mut scanned, mut wrong) = (0usize, 0usize);
-    for sample in samples::all() {
-        let mut row = vec![
-            Cell::new(sample.name),
-            Cell::new(sample.content_type),
-            Cell::new(human(sample.bytes.len())).set_alignment(CellAlignment::Right),
-        ];
-        for scanner in [&uploads, &downloads] {
-            let report = scanner.scan_bytes(sample.name, sample.bytes.clone()).await?;
-            let right = as_expected(&sample, &report.verdict);
-            scanned = scanned.saturating_add(1);
-            wrong = wrong.saturating_add(usize::from(!right));
-            row.push(verdict_cell(&report, right));
-        }
-        table.add_row(row);
-    }
-    let elapsed = started.elapsed();
-    println!("{table}");
+    let mut tally = Tally::default();
+    println!("Four types of connection, each to a server that answers in its manner:\n");
+    println!("{}", types(&mut tally).await?);
+    println!("\nOther manners, read with the profile auto:\n");
+    println!("{}", manners(&mut tally).await?);
 
-    let _ = stop.send(());
-    serving.await??;
+    let Tally { scanned, wrong } = tally;
+    let elapsed = started.elapsed();
     if wrong == 0 {
         println!("\n{scanned} scans in {elapsed:.1?}, every verdict as it must be.");
         return Ok(ExitCode::SUCCESS);
@@ -64,20 +45,93 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn header() -> Table {
-    let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header(
-        ["File", "Type", "Size", "as upload (REQMOD)", "as download (RESPMOD)"]
-            .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
-    );
-    table
+/// Each sample by each type of connection.
+async fn types(tally: &mut Tally) -> anyhow::Result<Table> {
+    let mut table = table(["File", "Type", "Size"].into_iter().map(str::to_owned).chain(
+        TYPES.iter().map(|(profile, _, path)| format!("{profile}\n({})", path.to_uppercase())),
+    ));
+    let mut scanners = Vec::new();
+    for (profile, personality, path) in TYPES {
+        let profile = Profile::named(profile).context("a profile that comes with the crate")?;
+        let address = serve(personality).await?;
+        scanners.push(Scanner::builder(profile.clone()).uri(format!("{address}/{path}")).build()?);
+    }
+    for sample in samples::all() {
+        let mut row = vec![
+            Cell::new(sample.name),
+            Cell::new(sample.content_type),
+            Cell::new(indicatif::DecimalBytes(sample.bytes.len() as u64).to_string())
+                .set_alignment(CellAlignment::Right),
+        ];
+        for scanner in &scanners {
+            row.push(scan(scanner, &sample, tally).await?);
+        }
+        table.add_row(row);
+    }
+    Ok(table)
 }
 
-fn as_expected(sample: &Sample, verdict: &Verdict) -> bool {
-    match sample.expected {
-        Expected::Allow => verdict.is_allow(),
-        Expected::Block => matches!(verdict, Verdict::Block(_)),
+/// A clean and a bad sample by each of the other manners, as upload and as download.
+async fn manners(tally: &mut Tally) -> anyhow::Result<Table> {
+    let samples: Vec<Sample> = samples::all()
+        .into_iter()
+        .filter(|sample| ["clean.txt", "eicar.com"].contains(&sample.name))
+        .collect();
+    let mut table =
+        table(["Server", "File", "as upload (REQMOD)", "as download (RESPMOD)"].map(str::to_owned));
+    let shown =
+        |personality: &&Personality| !TYPES.iter().any(|(_, of_type, _)| of_type == *personality);
+    for personality in Personality::value_variants().iter().filter(shown) {
+        let address = serve(*personality).await?;
+        let scanner = |path: &str| {
+            Scanner::builder(Profile::auto().clone()).uri(format!("{address}/{path}")).build()
+        };
+        let (uploads, downloads) = (scanner("reqmod")?, scanner("respmod")?);
+        for sample in &samples {
+            table.add_row([
+                Cell::new(personality.service()),
+                Cell::new(sample.name),
+                scan(&uploads, sample, tally).await?,
+                scan(&downloads, sample, tally).await?,
+            ]);
+        }
     }
+    Ok(table)
+}
+
+/// Starts a server with these manners, which ends with the program, and gives its address.
+async fn serve(personality: Personality) -> anyhow::Result<String> {
+    let mut terms = Terms::new(Inspectors::default().with(Engine::new()));
+    terms.personality = personality;
+    let server = scan_service::install_on_terms(Server::bind("127.0.0.1:0").await?, &terms)?;
+    let address = format!("icap://{}", server.local_addr()?);
+    tokio::spawn(server.serve());
+    Ok(address)
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    scanned: usize,
+    wrong: usize,
+}
+
+/// Scans a sample, counts it, and gives what there is to be shown of it.
+async fn scan(scanner: &Scanner, sample: &Sample, tally: &mut Tally) -> anyhow::Result<Cell> {
+    let report = scanner.scan_bytes(sample.name, sample.bytes.clone()).await?;
+    let right = match sample.expected {
+        Expected::Allow => report.verdict.is_allow(),
+        Expected::Block => matches!(report.verdict, Verdict::Block(_)),
+    };
+    tally.scanned = tally.scanned.saturating_add(1);
+    tally.wrong = tally.wrong.saturating_add(usize::from(!right));
+    Ok(verdict_cell(&report, right))
+}
+
+fn table(titles: impl IntoIterator<Item = String>) -> Table {
+    let mut table = Table::new();
+    let bold = |title| Cell::new(title).add_attribute(Attribute::Bold);
+    table.load_preset(UTF8_FULL_CONDENSED).set_header(titles.into_iter().map(bold));
+    table
 }
 
 /// What was said, in how long; a wrong verdict says so.
@@ -85,25 +139,12 @@ fn verdict_cell(report: &Report, right: bool) -> Cell {
     let (text, color) = match &report.verdict {
         Verdict::Allow(_) => ("✔ allowed".to_owned(), Color::Green),
         Verdict::Block(block) => {
-            let threat = block.threat().unwrap_or("no name given");
-            (format!("✘ blocked  {threat}"), Color::Red)
+            let why = block.threat().map_or_else(|| block.reason.to_string(), str::to_owned);
+            (format!("✘ blocked\n  {why}"), Color::Red)
         }
         other => (other.to_string(), Color::Yellow),
     };
     let status = report.status.map_or_else(|| "–".to_owned(), |status| status.to_string());
     let wrong = if right { "" } else { "  WRONG" };
     Cell::new(format!("{text}{wrong}\n  ICAP {status}, {:.1?}", report.elapsed)).fg(color)
-}
-
-/// A size as people write it.
-fn human(bytes: usize) -> String {
-    const STEP: usize = 1000;
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{} kB", bytes.div_ceil(STEP)),
-        _ => {
-            let tenths = bytes.div_ceil(STEP.saturating_mul(100));
-            format!("{}.{} MB", tenths / 10, tenths % 10)
-        }
-    }
 }

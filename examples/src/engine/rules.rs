@@ -4,54 +4,80 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use super::cards::Numbers;
-use super::{CARD_RULE, Category, Finding};
+use super::accounts;
+use super::cards::{Number, Numbers};
+use super::{CARD_RULE, Category, Finding, IBAN_RULE, SSN_RULE};
 
 /// What all scans of an engine share.
 pub(super) struct Rules {
     pub(super) literals: Vec<Literal>,
-    pub(super) card_threshold: usize,
+    pub(super) threshold: usize,
     /// How many bytes a scan keeps of what it has seen: one less than the longest match.
     pub(super) carry: usize,
 }
 
 impl Rules {
-    /// The finding that is complete first in `window`, given the card numbers before it.
+    /// The finding that is complete first in `window`, given the numbers before it.
     ///
     /// First means after the fewest bytes, which is what makes the outcome the same for every
     /// split of the body: a scan fed byte by byte stops there, and so must any other.
-    pub(super) fn search(&self, window: &Window<'_>, cards: &mut Vec<u64>) -> Option<Finding> {
+    pub(super) fn search(&self, window: &Window<'_>, seen: &mut Seen) -> Option<Finding> {
         let hits = self.literals.iter().filter_map(|l| Some((l.find(window.bytes)?, l)));
         let Some((end, literal)) = hits.min_by_key(|(end, _)| *end) else {
-            return self.search_cards(window, cards);
+            return self.search_numbers(window, seen);
         };
         let before = window.bytes.get(..end).unwrap_or(window.bytes);
-        self.search_cards(&Window { bytes: before, ends: false, ..*window }, cards)
+        self.search_numbers(&Window { bytes: before, ends: false, ..*window }, seen)
             .or_else(|| Some(literal.finding(window.position(end))))
     }
 
-    fn search_cards(&self, window: &Window<'_>, cards: &mut Vec<u64>) -> Option<Finding> {
-        if self.card_threshold == 0 {
+    fn search_numbers(&self, window: &Window<'_>, seen: &mut Seen) -> Option<Finding> {
+        if self.threshold == 0 {
             return None;
         }
-        for number in Numbers::new(window.bytes, window.offset == 0, window.ends) {
+        let Window { bytes, offset, ends } = *window;
+        let starts = offset == 0;
+        let Seen { cards, ibans, ssns } = seen;
+        let rows = [
+            (CARD_RULE, "payment card", self.row(Numbers::new(bytes, starts, ends), cards)),
+            (IBAN_RULE, "bank account", self.row(accounts::ibans(bytes, starts, ends), ibans)),
+            (SSN_RULE, "social security", self.row(accounts::ssns(bytes, starts, ends), ssns)),
+        ];
+        let complete = rows.into_iter().filter_map(|(name, what, end)| Some((end?, name, what)));
+        let (end, name, what) = complete.min_by_key(|(end, ..)| *end)?;
+        let (count, position) = (self.threshold, window.position(end));
+        let detail =
+            format!("{count} different {what} numbers, the last ending at byte {position}");
+        Some(Finding { name: name.into(), category: Category::Dlp, detail })
+    }
+
+    /// Where as many different numbers are complete as make a finding.
+    fn row(&self, numbers: impl Iterator<Item = Number>, seen: &mut Vec<u64>) -> Option<usize> {
+        for number in numbers {
             // Windows overlap, so the same number may come up twice. It counts once either way.
-            if cards.contains(&number.value) {
+            if seen.contains(&number.value) {
                 continue;
             }
-            cards.push(number.value);
-            if cards.len() >= self.card_threshold {
-                let (count, position) = (cards.len(), window.position(number.end));
-                return Some(Finding {
-                    name: CARD_RULE,
-                    category: Category::Dlp,
-                    detail: format!(
-                        "{count} different payment card numbers, the last ending at byte {position}"
-                    ),
-                });
+            seen.push(number.value);
+            if seen.len() >= self.threshold {
+                return Some(number.end);
             }
         }
         None
+    }
+}
+
+/// The different numbers that were seen, of each kind fewer than the threshold.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    cards: Vec<u64>,
+    ibans: Vec<u64>,
+    ssns: Vec<u64>,
+}
+
+impl Seen {
+    pub(super) fn len(&self) -> usize {
+        self.cards.len().saturating_add(self.ibans.len()).saturating_add(self.ssns.len())
     }
 }
 
@@ -85,7 +111,7 @@ impl Literal {
 
     fn finding(&self, position: u64) -> Finding {
         let detail = format!("{}, ending at byte {position}", self.what);
-        Finding { name: self.name, category: self.category, detail }
+        Finding { name: self.name.into(), category: self.category, detail }
     }
 }
 

@@ -80,7 +80,43 @@ fn it_takes_different_card_numbers() {
     // The third number may be far away, and the last thing in the body.
     let body = format!("{body}{}378282246310005", "filler ".repeat(10_000));
     let finding = engine.scan_all(body.as_bytes()).unwrap();
-    assert_eq!((finding.name, finding.category), (CARD_RULE, Category::Dlp));
+    assert_eq!((&*finding.name, finding.category), (CARD_RULE, Category::Dlp));
+}
+
+/// As many accounts as make a finding, in both ways of writing, and as many social security numbers.
+const IBANS: &str =
+    "DE89 3704 0044 0532 0130 00, GB29NWBK60161331926819; MT84MALT011000012345MTLCAST001S.";
+const SSNS: &str = "536-90-4399\n001-01-0001\n665-01-0001\n";
+
+#[test]
+fn it_takes_different_numbers_of_one_kind() {
+    let engine = Engine::new();
+    assert_eq!(engine.scan_all(IBANS.as_bytes()).unwrap().name, IBAN_RULE);
+    assert_eq!(engine.scan_all(SSNS.as_bytes()).unwrap().name, SSN_RULE);
+    // Two of each make none.
+    let two = "DE89370400440532013000 GB29NWBK60161331926819 536-90-4399 001-01-0001 \
+               4111111111111111 5555555555554444 ";
+    assert_eq!(engine.scan_all(two.repeat(3).as_bytes()), None);
+}
+
+#[test]
+fn the_first_kind_that_is_complete_is_found_however_a_body_is_split() {
+    let engine = Engine::new();
+    let mut random = Random(7);
+    let cards = "4111111111111111 5555555555554444 378282246310005 ";
+    for parts in [[IBANS, SSNS, cards], [SSNS, cards, IBANS], [cards, IBANS, SSNS]] {
+        let body = parts
+            .join(" and ")
+            .replace(' ', "  ")
+            .replace("  3704  0044  0532  0130  00", " 3704 0044 0532 0130 00");
+        let whole = engine.scan_all(body.as_bytes());
+        assert!(whole.is_some());
+        let bytes = body.as_bytes().chunks(1);
+        assert_eq!(scan(&engine, bytes), whole);
+        for _ in 0..200 {
+            assert_eq!(scan_split(&engine, body.as_bytes(), &mut random), whole);
+        }
+    }
 }
 
 #[test]
@@ -88,14 +124,14 @@ fn rules_can_be_changed() {
     let body = b"4111111111111111 and Project Tempest";
     assert_eq!(Engine::new().scan_all(body), None);
 
-    let engine = Engine::builder().card_threshold(1).build();
+    let engine = Engine::builder().threshold(1).build();
     assert_eq!(engine.scan_all(body).unwrap().name, CARD_RULE);
 
     let engine = Engine::builder().keywords(["", "Tempest"]).build();
     assert_eq!(engine.scan_all(body).unwrap().name, KEYWORD_RULE);
     assert_eq!(engine.scan_all(DEFAULT_KEYWORD.as_bytes()), None);
 
-    let engine = Engine::builder().keywords([""; 0]).card_threshold(0).build();
+    let engine = Engine::builder().keywords([""; 0]).threshold(0).build();
     let numbers = "4111111111111111 5555555555554444 378282246310005";
     assert_eq!(engine.scan_all(numbers.as_bytes()), None);
     assert_eq!(engine.scan_all(&eicar()).unwrap().name, EICAR_RULE);
@@ -175,9 +211,9 @@ fn random_splits_of_random_bodies_give_the_same_finding() {
     // Keywords that overlap numbers and each other, to test which of two findings comes first.
     let engines = [
         Engine::new(),
-        Engine::builder().card_threshold(1).keywords(["1111", "TOP-", "1 5"]).build(),
-        Engine::builder().card_threshold(2).keywords(["4111 1111 1111 1111 ", "4"]).build(),
-        Engine::builder().card_threshold(20).keywords([DEFAULT_KEYWORD, "SECRET"]).build(),
+        Engine::builder().threshold(1).keywords(["1111", "TOP-", "1 5"]).build(),
+        Engine::builder().threshold(2).keywords(["4111 1111 1111 1111 ", "4"]).build(),
+        Engine::builder().threshold(20).keywords([DEFAULT_KEYWORD, "SECRET"]).build(),
     ];
     let mut random = Random(0x1CA9);
     let mut found = 0;

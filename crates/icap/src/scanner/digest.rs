@@ -19,6 +19,7 @@ pub(super) struct Digest(Arc<Mutex<Passed>>);
 #[derive(Debug, Default)]
 struct Passed {
     hash: Sha256,
+    bytes: u64,
     whole: bool,
 }
 
@@ -45,8 +46,16 @@ impl Digest {
         self.with(|passed| passed.whole)
     }
 
+    /// The bytes that passed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.with(|passed| passed.bytes)
+    }
+
     fn update(&self, data: &[u8]) {
-        self.with(|passed| passed.hash.update(data));
+        self.with(|passed| {
+            passed.hash.update(data);
+            passed.bytes = passed.bytes.saturating_add(data.len() as u64);
+        });
     }
 
     fn end(&self) {
@@ -62,25 +71,29 @@ impl Digest {
 /// The same bytes.
 impl PartialEq for Digest {
     fn eq(&self, other: &Self) -> bool {
-        let hash = |digest: &Self| digest.with(|passed| passed.hash.clone().finalize());
+        let hash =
+            |digest: &Self| digest.with(|passed| (passed.bytes, passed.hash.clone().finalize()));
         hash(self) == hash(other)
     }
 }
 
+/// Is told of each piece that is read, how many bytes it has.
+pub(super) type OnRead = Arc<dyn Fn(u64) + Send + Sync>;
+
 /// A body that is digested as it is read.
-#[derive(Debug)]
 pub(super) struct Tap<B> {
     body: B,
     digest: Digest,
+    on_read: Option<OnRead>,
 }
 
 impl<B: Body> Tap<B> {
-    pub(super) fn new(body: B) -> (Self, Digest) {
+    pub(super) fn new(body: B, on_read: Option<OnRead>) -> (Self, Digest) {
         let digest = Digest::default();
         if body.is_end_stream() {
             digest.end();
         }
-        (Self { body, digest: digest.clone() }, digest)
+        (Self { body, digest: digest.clone(), on_read }, digest)
     }
 }
 
@@ -97,6 +110,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.digest.update(data);
+                    if let Some(on_read) = &self.on_read {
+                        on_read(data.len() as u64);
+                    }
                 }
                 // Whoever trusts this hint asks for no further frame.
                 if self.body.is_end_stream() {

@@ -1,36 +1,71 @@
 //! Files as bodies.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::fs::File;
-use tokio_util::io::poll_read_buf;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// What is read at once.
-const READ: usize = 64 * 1024;
+const READ: u64 = 64 * 1024;
 
 /// A file, read in pieces. Its length is fixed when it is opened: a file that grows is sent as long as it was,
 /// one that shrinks is an error.
+///
+/// Files are read on threads of their own, and a way there and back costs more than a small file does: opening it
+/// reads its first piece, and the next one is read while a piece is being sent.
 #[derive(Debug)]
 pub(super) struct FileBody {
-    file: File,
-    buffer: BytesMut,
+    next: Next,
+    /// Bytes that have not been given out.
     left: u64,
+}
+
+#[derive(Debug)]
+enum Next {
+    Ready(Piece),
+    Reading(JoinHandle<io::Result<Piece>>),
+    Over,
+}
+
+/// What was read, and the file when more of it is to be read.
+#[derive(Debug)]
+struct Piece {
+    data: Bytes,
+    rest: Option<(File, u64)>,
 }
 
 impl FileBody {
     pub(super) async fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path).await?;
-        let metadata = file.metadata().await?;
-        if metadata.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        Ok(Self { file, buffer: BytesMut::new(), left: metadata.len() })
+        let path = path.to_owned();
+        let open = move || {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            if metadata.is_dir() {
+                return Err(io::Error::from(io::ErrorKind::IsADirectory));
+            }
+            let length = metadata.len();
+            Ok((read(file, length)?, length))
+        };
+        let (first, left) = spawn_blocking(open).await.map_err(io::Error::other)??;
+        Ok(Self { next: Next::Ready(first), left })
     }
+}
+
+/// Reads the next piece of a file of which so many bytes are left.
+fn read(mut file: File, left: u64) -> io::Result<Piece> {
+    let wanted = left.min(READ);
+    let mut data = Vec::with_capacity(usize::try_from(wanted).unwrap_or_default());
+    let read = file.by_ref().take(wanted).read_to_end(&mut data)?;
+    let left = left.saturating_sub(read as u64);
+    if read == 0 && left > 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Piece { data: data.into(), rest: (left > 0).then_some((file, left)) })
 }
 
 impl Body for FileBody {
@@ -38,21 +73,34 @@ impl Body for FileBody {
     type Error = io::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self { file, buffer, left } = self.get_mut();
-        if *left == 0 {
+        if self.left == 0 {
             return Poll::Ready(None);
         }
-        let wanted = usize::try_from(*left).unwrap_or(READ).min(READ);
-        buffer.reserve(wanted);
-        let read = ready!(poll_read_buf(Pin::new(file), cx, &mut buffer.limit(wanted)))?;
-        if read == 0 {
-            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        let piece = match &mut self.next {
+            Next::Reading(reading) => {
+                let read = ready!(Pin::new(reading).poll(cx));
+                self.next = Next::Over;
+                read.map_err(io::Error::other).and_then(|piece| piece)
+            }
+            Next::Ready(_) => match std::mem::replace(&mut self.next, Next::Over) {
+                Next::Ready(piece) => Ok(piece),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
+            // It failed, and what came before is not the file.
+            Next::Over => Err(io::ErrorKind::UnexpectedEof.into()),
+        };
+        let Piece { data, rest } = match piece {
+            Ok(piece) => piece,
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
+        if let Some((file, left)) = rest {
+            self.next = Next::Reading(spawn_blocking(move || read(file, left)));
         }
-        *left = left.saturating_sub(read as u64);
-        Poll::Ready(Some(Ok(Frame::data(buffer.split().freeze()))))
+        self.left = self.left.saturating_sub(data.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,0 +1,124 @@
+//! Sends files to ICAP services and prints a verdict for each.
+//!
+//! ```text
+//! scan --type symantec icap://dlp1.local/respmod icap://dlp2.local/respmod invoice.pdf
+//! scan --recursive --jobs 8 --json --quarantine /srv/held icap://av.local/respmod /srv/uploads
+//! scan --check --type forcepoint icaps://dlp.local/reqmod
+//! ```
+//!
+//! Exit code: 0 when every file is allowed, 1 when one is blocked, 2 when one has no verdict, 3 when one came back
+//! modified. Of several 2 goes before 1, 1 before 3, and 3 before 0.
+
+mod actions;
+mod arguments;
+mod certificate;
+mod check;
+mod files;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use icap::Scanner;
+use tokio::sync::{Mutex, mpsc};
+
+use self::actions::Actions;
+use self::arguments::Arguments;
+use self::files::{Found, Item};
+use self::output::{Output, Row, Tally};
+use self::progress::Progress;
+
+/// Files that were found and not scanned yet, and rows that were not printed yet.
+const QUEUE: usize = 1024;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("scan: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Scans all files and gives the exit code.
+async fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let target = arguments.target()?;
+    if arguments.check {
+        return check::run(&arguments, &target).await;
+    }
+    let found = Found::new(&target.paths, arguments.recursive);
+    let progress = Progress::start(&found);
+    let counter = progress.clone();
+    let scanner = arguments
+        .scanner(&target, &target.uris)?
+        .on_read(move |bytes| counter.read(bytes))
+        .build()?;
+    let actions = Arc::new(Actions::new(&arguments)?);
+
+    let mut output = Output::new(arguments.json);
+    let mut tally = Tally::default();
+    let mut rows = scan_all(scanner, found, actions, progress.clone(), arguments.jobs.get().into());
+    let mut come = Vec::new();
+    while rows.recv_many(&mut come, QUEUE).await > 0 {
+        come.iter().for_each(|row| tally.count(row));
+        progress.behind(|| output.rows(&come))?;
+        come.clear();
+    }
+    progress.end();
+    output.end(&tally)?;
+    Ok(tally.exit_code())
+}
+
+/// Scans what is found, so many files at a time; the rows come in the order in which the scans end.
+fn scan_all(
+    scanner: Scanner,
+    found: Found,
+    actions: Arc<Actions>,
+    progress: Progress,
+    jobs: usize,
+) -> mpsc::Receiver<Row> {
+    let (finds, items) = mpsc::channel(QUEUE);
+    // Folders are read on a thread of their own, no faster than files are scanned.
+    tokio::task::spawn_blocking(move || {
+        for item in found {
+            if finds.blocking_send(item).is_err() {
+                return;
+            }
+        }
+    });
+    let items = Arc::new(Mutex::new(items));
+    let (done, rows) = mpsc::channel(QUEUE);
+    for _ in 0..jobs {
+        let (scanner, items, done) = (scanner.clone(), Arc::clone(&items), done.clone());
+        let (actions, progress) = (Arc::clone(&actions), progress.clone());
+        tokio::spawn(async move {
+            loop {
+                let next = items.lock().await.recv().await;
+                let Some(item) = next else { return };
+                let row = scan(&scanner, &item, &actions).await;
+                progress.done(&item, &row);
+                if done.send(row).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    rows
+}
+
+async fn scan(scanner: &Scanner, item: &Item, actions: &Actions) -> Row {
+    let scanned = match item {
+        Item::File { path, .. } => scanner.scan_file(path).await.map_err(anyhow::Error::from),
+        Item::Stdin => {
+            scanner.scan_reader("stdin", tokio::io::stdin()).await.map_err(anyhow::Error::from)
+        }
+        Item::Unreadable { why, .. } => Err(anyhow::anyhow!("{why}")),
+    };
+    let mut row = Row::new(item.path(), scanned);
+    actions.follow(&mut row).await;
+    row
+}

@@ -1,0 +1,227 @@
+//! What is printed: a table for people, or a JSON object for each file.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use icap::scanner::Report;
+use icap::verdict::{Problem, ProblemKind, Verdict};
+use serde::Serialize;
+
+use crate::arguments::shown;
+
+/// One file, what came of it, and what was done about it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    #[serde(serialize_with = "as_text")]
+    pub(crate) file: PathBuf,
+    /// The verdict in words.
+    summary: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threat: Option<String>,
+    #[serde(flatten)]
+    came: Came,
+    /// Where a blocked file was moved to.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+    pub(crate) quarantined: Option<PathBuf>,
+    /// What was to be done about a blocked file and failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failures: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Came {
+    Report(Box<Report>),
+    /// The file could not be read.
+    Unread(Box<Verdict>),
+}
+
+impl Row {
+    pub(crate) fn new(path: &Path, scanned: anyhow::Result<Report>) -> Self {
+        let came = match scanned {
+            Ok(report) => Came::Report(Box::new(report)),
+            Err(error) => {
+                let detail = format!("cannot read the file: {error:#}");
+                Came::Unread(Box::new(Verdict::Error(Problem::new(ProblemKind::Source, detail))))
+            }
+        };
+        let mut row = Self {
+            file: path.to_owned(),
+            summary: String::new(),
+            threat: None,
+            came,
+            quarantined: None,
+            failures: Vec::new(),
+        };
+        row.summary = why(row.verdict());
+        row.threat = row.verdict().threats().iter().find_map(|threat| threat.name.clone());
+        row
+    }
+
+    pub(crate) fn verdict(&self) -> &Verdict {
+        match &self.came {
+            Came::Report(report) => &report.verdict,
+            Came::Unread(verdict) => verdict,
+        }
+    }
+
+    /// How much of the file was read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.report().map_or(0, |report| report.bytes)
+    }
+
+    fn report(&self) -> Option<&Report> {
+        match &self.came {
+            Came::Report(report) => Some(report),
+            Came::Unread(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self.verdict() {
+            _ if !self.failures.is_empty() => ERROR,
+            Verdict::Allow(_) => ALLOWED,
+            Verdict::Block(_) => BLOCKED,
+            Verdict::Modified(_) => MODIFIED,
+            _ => ERROR,
+        }
+    }
+}
+
+/// The verdict without its first word.
+pub(crate) fn why(verdict: &Verdict) -> String {
+    let text = verdict.to_string();
+    text.split_once(": ").map(|(_, why)| why.to_owned()).unwrap_or(text)
+}
+
+const ALLOWED: u8 = 0;
+const BLOCKED: u8 = 1;
+const ERROR: u8 = 2;
+const MODIFIED: u8 = 3;
+
+/// How often there was what.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    codes: [u64; 4],
+    started: Instant,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { codes: [0; 4], started: Instant::now() }
+    }
+}
+
+impl Tally {
+    pub(crate) fn count(&mut self, row: &Row) {
+        if let Some(count) = self.codes.get_mut(usize::from(row.exit_code())) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// An error means that something is not known, a block that something is bad: the first goes before the second,
+    /// both before what came back changed.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        let [_, blocked, _, modified] = self.codes;
+        match self.codes {
+            [_, _, 0, _] if blocked > 0 => BLOCKED,
+            [_, _, 0, _] if modified > 0 => MODIFIED,
+            [_, _, 0, _] => ALLOWED,
+            _ => ERROR,
+        }
+    }
+}
+
+/// Prints rows as they come.
+#[derive(Debug)]
+pub(crate) struct Output {
+    json: bool,
+    /// A head line is to be printed.
+    head: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, head: !json && io::stdout().is_terminal() }
+    }
+
+    /// Prints those that have come, at once: a call of the system for each would be a good part of a small file's time.
+    pub(crate) fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for row in rows {
+            self.row(row, &mut text)?;
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(&text)?;
+        out.flush()
+    }
+
+    fn row(&mut self, row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut *out, row)?;
+            return writeln!(out);
+        }
+        if std::mem::take(&mut self.head) {
+            writeln!(out, "{:<9} {:>9} {:>9}  FILE (WHY)", "VERDICT", "READ", "TIME")?;
+        }
+        let word = match row.verdict() {
+            Verdict::Allow(_) => "allowed",
+            Verdict::Block(_) => "blocked",
+            other => other.as_str(),
+        };
+        let (size, time) = match row.report() {
+            Some(report) => (size(report.bytes), time(report.elapsed)),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
+        let file = shown(&row.file);
+        writeln!(out, "{word:<9} {size:>9} {time:>9}  {file} ({})", row.summary)?;
+        if let Some(place) = &row.quarantined {
+            writeln!(out, "{:<9} now {}", "", shown(place))?;
+        }
+        for failure in &row.failures {
+            writeln!(out, "{:<9} FAILED: {failure}", "")?;
+        }
+        Ok(())
+    }
+
+    /// Adds it up, for people who scanned several files.
+    pub(crate) fn end(&self, tally: &Tally) -> io::Result<()> {
+        let [allowed, blocked, errors, modified] = tally.codes;
+        let files: u64 = tally.codes.iter().fold(0, |sum, count| sum.saturating_add(*count));
+        if self.json || files < 2 {
+            return Ok(());
+        }
+        let time = time(tally.started.elapsed());
+        writeln!(
+            io::stderr(),
+            "{files} files in {time}: {allowed} allowed, {blocked} blocked, {modified} modified, {errors} errors"
+        )
+    }
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::DecimalBytes(bytes).to_string()
+}
+
+pub(crate) fn time(elapsed: Duration) -> String {
+    if elapsed < Duration::from_secs(10) {
+        format!("{:.1} ms", elapsed.as_secs_f64() * 1e3)
+    } else {
+        format!("{:.1} s", elapsed.as_secs_f64())
+    }
+}
+
+fn as_text<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.display())
+}
+
+fn as_optional_text<S: serde::Serializer>(
+    path: &Option<PathBuf>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => as_text(path, to),
+        None => to.serialize_none(),
+    }
+}
