@@ -17,7 +17,7 @@ if [ -n "$extra" ]; then
 fi
 
 # Each feature of the facade builds alone, on either end.
-for features in client server verdict scanner scanner,toml identity client,tls server,tls client,tower server,tower server,metrics; do
+for features in client server verdict scanner scanner,toml identity client,tls server,tls client,tower server,tower client,metrics server,metrics; do
     cargo check -q -p icap --no-default-features --features "$features"
 done
 
