@@ -145,7 +145,7 @@ pub fn install(server: Server, engine: &Engine) -> anyhow::Result<Server> {
 
 fn with_common(options: ServiceOptions) -> Result<ServiceOptions, InvalidHeader> {
     let tag = IsTag::new(concat!("scan-server-", env!("CARGO_PKG_VERSION")))?;
-    Ok(options.istag(tag).preview(PREVIEW).allow_no_content())
+    Ok(options.istag(tag).preview(PREVIEW))
 }
 
 fn verdict(finding: Option<Finding>) -> Result<Reply, Error> {

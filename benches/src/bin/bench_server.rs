@@ -77,7 +77,7 @@ fn serve(listener: TcpListener) -> anyhow::Result<()> {
 
 fn options() -> Result<ServiceOptions, InvalidHeader> {
     let options = ServiceOptions::respmod("Benchmark")?.method(Method::Reqmod);
-    Ok(options.istag(IsTag::new("bench-1")?).preview(1024).allow_no_content())
+    Ok(options.istag(IsTag::new("bench-1")?).preview(1024))
 }
 
 async fn no_content(request: Request) -> Result<Reply, Error> {

@@ -5,7 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use icap_proto::{InvalidHeader, Method, RequestHead, ResponseHead, StatusCode};
 
+#[cfg(feature = "identity")]
+use crate::AllowList;
 use crate::Spool;
+#[cfg(feature = "identity")]
+use crate::peer::Peer;
 
 /// On what terms a server calls a [`Service`](crate::Service): what it may use, what it needs, and what it does
 /// beyond RFC 3507. Asked for once, when the service is added.
@@ -21,9 +25,10 @@ use crate::Spool;
 /// let server = Server::new().service("/pass", pass.with_config(config))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ServiceConfig {
     pub(crate) concurrency: Option<usize>,
+    pub(crate) max_body: u64,
     pub(crate) deadline: Option<Duration>,
     pub(crate) echo_limit: Option<usize>,
     pub(crate) spool: Spool,
@@ -32,16 +37,24 @@ pub struct ServiceConfig {
     one_way: Vec<Method>,
     pub(crate) opt_body: Option<(String, Bytes)>,
     #[cfg(feature = "identity")]
-    trusted: Vec<ipnet::IpNet>,
+    trusted: AllowList,
 }
 
 impl ServiceConfig {
-    /// How many requests the service works on at a time. Those beyond are answered with 503 at once (RFC 3507
-    /// section 4.3.3); say fewer `Max-Connections` in the options than this, and clients wait instead. No bound
-    /// unless told otherwise.
+    /// How many requests the service works on at a time, at all paths of its [`Route`](crate::Route) together;
+    /// OPTIONS does not count. Those beyond are answered with 503 at once (RFC 3507 section 4.3.3); say fewer
+    /// `Max-Connections` in the options than this, and clients wait instead. No bound unless told otherwise.
     #[must_use]
     pub const fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = Some(requests);
+        self
+    }
+
+    /// Bytes of a body that the service takes, without chunk lines. A longer one is answered with 413; an answer that
+    /// has begun and needs the rest is broken off. No bound unless told otherwise: bodies are streamed.
+    #[must_use]
+    pub const fn max_body(mut self, bytes: u64) -> Self {
+        self.max_body = bytes;
         self
     }
 
@@ -114,19 +127,18 @@ impl ServiceConfig {
 
     /// Believes clients of these networks who their users are: without it
     /// [`Request::identity`](crate::Request::identity) gives nothing. Anybody who can connect can claim to be
-    /// anyone, so these are the addresses of proxies that one runs oneself.
+    /// anyone, so these are the addresses of proxies that one runs oneself. The list can be
+    /// [replaced](AllowList::replace) while the server runs.
     #[cfg(feature = "identity")]
     #[must_use]
-    pub fn trust_identity(mut self, clients: impl IntoIterator<Item = ipnet::IpNet>) -> Self {
-        self.trusted.extend(clients);
+    pub fn trust_identity(mut self, clients: AllowList) -> Self {
+        self.trusted = clients;
         self
     }
 
     #[cfg(feature = "identity")]
-    pub(crate) fn trusts(&self, peer: Option<std::net::SocketAddr>) -> bool {
-        // A listener for both families gives IPv4 addresses in the form of the other.
-        let peer = peer.map(|peer| peer.ip().to_canonical());
-        peer.is_some_and(|peer| self.trusted.iter().any(|clients| clients.contains(&peer)))
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        peer.addr.is_some_and(|addr| self.trusted.allows(addr.ip()))
     }
 
     /// Whether a message has the parts that the service needs.
@@ -141,5 +153,23 @@ impl ServiceConfig {
 
     pub(crate) fn is_one_way(&self, method: &Method) -> bool {
         self.one_way.contains(method)
+    }
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: None,
+            max_body: u64::MAX,
+            deadline: None,
+            echo_limit: None,
+            spool: Spool::default(),
+            needs_http_request: false,
+            needs_http_response: false,
+            one_way: Vec::new(),
+            opt_body: None,
+            #[cfg(feature = "identity")]
+            trusted: AllowList::default(),
+        }
     }
 }

@@ -72,6 +72,9 @@ pub enum BodyError {
     /// The client sent nothing for longer than [`Timeouts::body`](crate::Timeouts::body).
     #[error("timed out waiting for the body")]
     TimedOut,
+    /// It is longer than [`ServiceConfig::max_body`](crate::ServiceConfig::max_body).
+    #[error("the body is longer than the service takes")]
+    TooLong,
     /// The connection is gone.
     #[error("connection lost inside the body")]
     Disconnected,
@@ -90,6 +93,7 @@ impl From<BodyError> for std::io::Error {
             }
             BodyError::Protocol(_) => ErrorKind::InvalidData,
             BodyError::TimedOut => ErrorKind::TimedOut,
+            BodyError::TooLong => ErrorKind::FileTooLarge,
             BodyError::Answered => ErrorKind::Other,
         };
         Self::new(kind, error)

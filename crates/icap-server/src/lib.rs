@@ -11,7 +11,7 @@
 //!
 //! impl Service for Scanner {
 //!     fn options(&self) -> ServiceOptions {
-//!         ServiceOptions::respmod("Scanner 1.0").unwrap_or_default().preview(1024).allow_no_content()
+//!         ServiceOptions::respmod("Scanner 1.0").unwrap_or_default().preview(1024)
 //!     }
 //!
 //!     async fn call(&self, request: Request) -> Result<Reply, Error> {
@@ -46,16 +46,49 @@
 //! hostile client costs its own connection only. Every wait for a client has a [deadline](Timeouts), everything
 //! that a client can make grow has a [limit](icap_proto::Limits).
 //!
-//! Events go to [`tracing`]: one of level `info` for each transaction (target `icap_server::access`), `warn` for
-//! what clients do wrong, `error` for what services do wrong.
+//! # What is to be seen
+//!
+//! Events go to [`tracing`]: `warn` for what clients do wrong and for who is refused, `error` for what services do
+//! wrong, and one of level `info` for each transaction (target `icap_server::access`). What happens in a transaction
+//! happens in a span `transaction` (target `icap_server`). With the feature `metrics` there are counters too:
+//!
+//! | event field | |
+//! |---|---|
+//! | `client` | address and port; none for a Unix socket |
+//! | `certificate` | SHA-256 of the client's certificate, when it showed one |
+//! | `method`, `service` | as asked, without the query |
+//! | `route` | the first path of the service, when it was asked by another one |
+//! | `status` | of the answer; none when it did not come to one |
+//! | `verdict` | what the handler said: `unmodified`, `modified`, `response`, `error` |
+//! | `preview` | `decided` without the rest, `continued`, or `whole`; none without a preview |
+//! | `bytes_in`, `bytes_out` | of the bodies, without framing |
+//! | `answer_us`, `elapsed_us` | from the head of the request to that of the answer, and to the end |
+//! | `aborted` | the answer was broken off |
+//!
+//! | metric | labels | |
+//! |---|---|---|
+//! | `icap_server_connections` | | gauge: open connections |
+//! | `icap_server_in_flight` | | gauge: requests that are being answered |
+//! | `icap_server_transactions_total` | `method`, `service`, `status` | `service` is the first path, or `none` |
+//! | `icap_server_transaction_seconds` | `method` | histogram |
+//! | `icap_server_body_bytes_total` | `direction` | `in` or `out` |
+//! | `icap_server_aborted_total` | | answers that were broken off |
+//! | `icap_server_refused_total` | `reason` | connections: `source`, `capacity`, `address`, `handshake` |
+//! | `icap_server_accept_errors_total` | | what the listeners reported |
 
+mod accept;
+mod allow_list;
 #[cfg(feature = "identity")]
 mod basic_auth;
 mod body_cell;
 mod config;
 mod connection;
 mod error;
+mod handle;
 mod incoming;
+mod listener;
+mod metrics;
+mod peer;
 mod preview;
 mod reply;
 mod reply_body;
@@ -65,25 +98,36 @@ mod server;
 mod service;
 mod spool;
 mod stop;
+mod stream;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "tower")]
 mod tower;
 
+pub use allow_list::{AllowList, InvalidAllowList};
 #[cfg(feature = "identity")]
 pub use basic_auth::basic_auth;
 pub use config::ServiceConfig;
 pub use error::{BodyError, Error};
+pub use handle::ServerHandle;
 pub use incoming::{DataStream, Incoming};
+pub use listener::Listener;
 pub use preview::Preview;
 pub use reply::Reply;
 pub use reply_body::{IntoBody, ReplyBody};
 pub use request::Request;
-pub use router::RouteError;
+pub use router::{Route, RouteError};
 pub use server::Server;
 pub use service::{Service, service_fn};
 pub use spool::Spool;
 pub use timeouts::Timeouts;
+#[cfg(feature = "tls")]
+pub use tls::{InvalidTls, PeerCertificate, Tls, TlsAcceptor};
 #[cfg(feature = "tower")]
 pub use tower::from_tower;
 
 pub use icap_proto;
+pub use ipnet;
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use icap_proto::{Method, RequestHead};
 
 use crate::body_cell::{Item, Reader, Want};
+use crate::peer::Peer;
 use crate::{BodyError, Incoming, Preview};
 
 /// A REQMOD or RESPMOD request; its body is still with the client.
@@ -16,7 +17,7 @@ use crate::{BodyError, Incoming, Preview};
 #[derive(Debug)]
 pub struct Request {
     head: Box<RequestHead>,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     /// `None` when there is no body.
     body: Option<Reader>,
     #[cfg(feature = "identity")]
@@ -24,11 +25,7 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) const fn new(
-        head: Box<RequestHead>,
-        peer: Option<SocketAddr>,
-        body: Option<Reader>,
-    ) -> Self {
+    pub(crate) const fn new(head: Box<RequestHead>, peer: Peer, body: Option<Reader>) -> Self {
         Self {
             head,
             peer,
@@ -47,7 +44,15 @@ impl Request {
     /// The address of the ICAP client, `None` when the connection has none.
     #[must_use]
     pub const fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer
+        self.peer.addr
+    }
+
+    /// The certificate that the ICAP client showed and the server [checked](crate::Tls::client_roots_pem); `None`
+    /// when it showed none.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&crate::PeerCertificate> {
+        self.peer.certificate.as_deref()
     }
 
     /// Whether [`Reply::unmodified`](crate::Reply::unmodified) would be a 204 now (RFC 3507 section 4.6): the

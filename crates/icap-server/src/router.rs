@@ -1,30 +1,101 @@
 //! Which service answers.
 
 use std::collections::HashMap;
+use std::collections::hash_map;
+use std::sync::Arc;
 
 use icap_proto::{IsTag, Method, Misuse, RequestHead, ServiceOptions, StatusCode};
 
 use crate::Service;
 use crate::service::{BoxedService, Hosted};
 
+/// A service and its paths. How much of it there may be is in its [`ServiceConfig`](crate::ServiceConfig), and holds
+/// for all paths together.
+///
+/// Paths are compared byte by byte; the query is not part of them, it is the service's own.
+///
+/// ```
+/// use icap_proto::ServiceOptions;
+/// use icap_server::{Reply, Route, Server, service_fn};
+///
+/// let scan = service_fn(ServiceOptions::reqmod("Scan 1.0")?, |_| async { Ok(Reply::unmodified()) });
+/// let server = Server::new().route(Route::new("/scan", scan).alias("/avscan").fallback())?;
+/// # drop(server);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a route does nothing before a server has it"]
+pub struct Route {
+    entry: Entry,
+    aliases: Vec<String>,
+    fallback: bool,
+}
+
+impl Route {
+    /// A service at this path.
+    pub fn new(path: &str, service: impl Service) -> Self {
+        let entry = Entry { path: path.into(), service: Box::new(Hosted::new(service)) };
+        Self { entry, aliases: Vec::new(), fallback: false }
+    }
+
+    /// The same service, at this path too.
+    pub fn alias(mut self, path: &str) -> Self {
+        self.aliases.push(path.into());
+        self
+    }
+
+    /// The service of all paths that nobody has, in place of 404.
+    pub const fn fallback(mut self) -> Self {
+        self.fallback = true;
+        self
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Route")
+            .field("path", &self.entry.path)
+            .field("aliases", &self.aliases)
+            .field("fallback", &self.fallback)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A service under the first of its paths.
+struct Entry {
+    path: String,
+    service: Box<dyn BoxedService>,
+}
+
 /// The services of a server by path.
 #[derive(Default)]
 pub(crate) struct Router {
-    routes: HashMap<String, Box<dyn BoxedService>>,
+    routes: HashMap<String, Arc<Entry>>,
+    fallback: Option<Arc<Entry>>,
 }
 
 impl Router {
-    pub(crate) fn add(&mut self, path: &str, service: impl Service) -> Result<(), RouteError> {
-        if !path.starts_with('/') || path.contains('?') {
-            return Err(RouteError::Path(path.into()));
+    pub(crate) fn add(&mut self, route: Route) -> Result<(), RouteError> {
+        let Route { aliases, fallback, entry } = route;
+        let path = entry.path.clone();
+        if entry.service.options().methods().is_empty() {
+            return Err(RouteError::Options(path, Misuse::Composition));
         }
-        if self.routes.contains_key(path) {
-            return Err(RouteError::Duplicate(path.into()));
+        if fallback && self.fallback.is_some() {
+            return Err(RouteError::Fallback(path));
         }
-        if service.options().methods().is_empty() {
-            return Err(RouteError::Options(path.into(), Misuse::Composition));
+        let entry = Arc::new(entry);
+        self.fallback = self.fallback.take().or_else(|| fallback.then(|| Arc::clone(&entry)));
+        for path in std::iter::once(path).chain(aliases) {
+            if !path.starts_with('/') || path.contains('?') {
+                return Err(RouteError::Path(path));
+            }
+            match self.routes.entry(path) {
+                hash_map::Entry::Vacant(vacant) => vacant.insert(Arc::clone(&entry)),
+                hash_map::Entry::Occupied(taken) => {
+                    return Err(RouteError::Duplicate(taken.key().clone()));
+                }
+            };
         }
-        self.routes.insert(path.into(), Box::new(Hosted::new(service)));
         Ok(())
     }
 
@@ -34,15 +105,15 @@ impl Router {
         &'a self,
         head: &RequestHead,
         default_tag: &IsTag,
-    ) -> Result<Route<'a>, Refusal> {
+    ) -> Result<Found<'a>, Refusal> {
         let is_extension = matches!(head.method(), Method::Extension(_));
         let or_unknown = |status| if is_extension { StatusCode::NOT_IMPLEMENTED } else { status };
         // RFC 3986 section 6.2.3: an empty path is the root.
         let path = Some(head.uri().path()).filter(|path| !path.is_empty()).unwrap_or("/");
-        let Some(service) = self.routes.get(path) else {
+        let Some(entry) = self.routes.get(path).or(self.fallback.as_ref()) else {
             return Err(Refusal::new(or_unknown(StatusCode::NOT_FOUND), default_tag.clone()));
         };
-        let mut options = service.options();
+        let mut options = entry.service.options();
         let tag = options.tag().unwrap_or(default_tag).clone();
         if !options.has_method(head.method()) {
             return Err(Refusal::new(or_unknown(StatusCode::METHOD_NOT_ALLOWED), tag));
@@ -50,7 +121,7 @@ impl Router {
         if options.tag().is_none() {
             options = options.istag(tag.clone());
         }
-        Ok(Route { service: &**service, options, tag })
+        Ok(Found { path: &entry.path, service: &*entry.service, options, tag })
     }
 }
 
@@ -61,7 +132,9 @@ impl std::fmt::Debug for Router {
 }
 
 /// A service and its state at this moment.
-pub(crate) struct Route<'a> {
+pub(crate) struct Found<'a> {
+    /// The first of its paths.
+    pub(crate) path: &'a str,
     pub(crate) service: &'a dyn BoxedService,
     pub(crate) options: ServiceOptions,
     pub(crate) tag: IsTag,
@@ -93,4 +166,7 @@ pub enum RouteError {
     /// The options of the service cannot be sent.
     #[error("options of the service at {0:?}: {1}")]
     Options(String, Misuse),
+    /// Another service takes the paths that nobody has.
+    #[error("the service at {0:?} is the second for paths that nobody has")]
+    Fallback(String),
 }

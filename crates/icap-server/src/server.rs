@@ -6,22 +6,18 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use icap_proto::{IsTag, Leniency, Limits};
+use icap_proto::{IsTag, Leniency, Limits, ServiceOptions};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::task::{JoinError, JoinSet};
+use tokio::net::{TcpListener, ToSocketAddrs};
 
+use crate::accept::{Door, Front};
 use crate::connection;
+use crate::handle::Life;
+use crate::peer::Peer;
 use crate::router::{RouteError, Router};
-use crate::stop::Stop;
-use crate::{Service, Timeouts};
-
-/// Connections beyond the limit that are told so at the same time; those beyond are dropped without a word.
-const REFUSALS: usize = 64;
-/// How long to wait when the system has no descriptor or memory for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::{AllowList, Listener, Route, ServerHandle, Service, Timeouts};
 
 /// An ICAP server and its services.
 ///
@@ -39,13 +35,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # }
 /// ```
 ///
-/// Without a listener of its own (`Server::new`) it serves [connections](Self::serve_connection) that come from
-/// elsewhere.
+/// It may have [several listeners](Self::listen). Without one it serves [connections](Self::serve_connection) that
+/// come from elsewhere.
 #[derive(Debug)]
 #[must_use = "a server does nothing until serve"]
-pub struct Server<L = TcpListener> {
-    listener: L,
-    max_connections: usize,
+pub struct Server {
+    listeners: Vec<Listener>,
+    door: Door,
     shared: Shared,
 }
 
@@ -59,119 +55,28 @@ pub(crate) struct Shared {
     pub(crate) echo_limit: usize,
     /// For answers that no service gives.
     pub(crate) tag: IsTag,
-    pub(crate) stop: Stop,
+    /// Requests that one connection may send.
+    pub(crate) max_requests: u64,
+    /// What `Max-Connections` says for services that say nothing; `None` where nobody counts.
+    pub(crate) max_connections: Option<u64>,
+    pub(crate) life: Arc<Life>,
 }
 
-impl Server<()> {
-    /// A server without a listener.
-    pub fn new() -> Self {
-        Self::with_listener(())
-    }
-}
-
-impl Default for Server<()> {
-    fn default() -> Self {
-        Self::new()
+impl Shared {
+    /// What OPTIONS says: that of the service, and of the server what the service leaves open, and 204, which is
+    /// there for whoever allows it (RFC 3507 section 4.6): many clients allow it only where it is listed.
+    pub(crate) fn offer(&self, options: ServiceOptions) -> ServiceOptions {
+        let options = options.allow_no_content();
+        match (options.connections(), self.max_connections) {
+            (None, Some(connections)) => options.max_connections(connections),
+            _ => options,
+        }
     }
 }
 
 impl Server {
-    /// A server that listens on this address. ICAP's port is 1344 (RFC 3507 section 4.1).
-    ///
-    /// # Errors
-    ///
-    /// The address does not resolve or cannot be bound.
-    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        Ok(Self::from_listener(TcpListener::bind(addr).await?))
-    }
-
-    /// A server on a listener that exists already, for instance one handed over by systemd.
-    pub fn from_listener(listener: TcpListener) -> Self {
-        Self::with_listener(listener)
-    }
-
-    /// The address it listens on.
-    ///
-    /// # Errors
-    ///
-    /// As [`TcpListener::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    /// How many connections are served at a time, 10,000 unless told otherwise. Those beyond get 503.
-    pub const fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections;
-        self
-    }
-
-    /// Serves until the process ends, or until the future is dropped, and the connections with it.
-    ///
-    /// # Errors
-    ///
-    /// None at present: what a listener reports is logged and survived.
-    pub async fn serve(self) -> io::Result<()> {
-        self.serve_until(std::future::pending()).await
-    }
-
-    /// Serves until `shutdown` is done, then stops without losing a transaction: it accepts no more connections,
-    /// closes the idle ones, answers what was asked with `Connection: close`, and gives back when all are closed
-    /// or [`Timeouts::shutdown`] has passed. A request that crosses the end of an idle connection on the wire was
-    /// not taken: no service has seen it, so the client can ask again elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// As [`serve`](Self::serve).
-    pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { listener, max_connections, shared } = self;
-        let shared = Arc::new(shared);
-        let (mut connections, mut refusals) = (JoinSet::new(), JoinSet::new());
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let accepted = poll_fn(|cx| {
-                if shutdown.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
-                while let Poll::Ready(Some(ended)) = connections.poll_join_next(cx) {
-                    report(ended);
-                }
-                while let Poll::Ready(Some(_)) = refusals.poll_join_next(cx) {}
-                listener.poll_accept(cx).map(Some)
-            });
-            match accepted.await {
-                None => break,
-                Some(Ok((stream, peer))) => {
-                    let shared = Arc::clone(&shared);
-                    if connections.len() < max_connections {
-                        connections.spawn(async move { serve_tcp(stream, peer, &shared).await });
-                    } else if refusals.len() < REFUSALS {
-                        let refuse = async move { connection::refuse(stream, peer, &shared).await };
-                        refusals.spawn(refuse);
-                    }
-                }
-                Some(Err(error)) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    // Without a descriptor the next attempt fails at once.
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-        drop(listener);
-        shared.stop.set();
-        let drained = async {
-            while let Some(ended) = connections.join_next().await {
-                report(ended);
-            }
-        };
-        if tokio::time::timeout(shared.timeouts.shutdown, drained).await.is_err() {
-            tracing::warn!(connections = connections.len(), "stopped before these were done");
-        }
-        Ok(())
-    }
-}
-
-impl<L> Server<L> {
-    fn with_listener(listener: L) -> Self {
+    /// A server without a listener.
+    pub fn new() -> Self {
         let shared = Shared {
             router: Router::default(),
             limits: Limits::default(),
@@ -179,9 +84,48 @@ impl<L> Server<L> {
             timeouts: Timeouts::default(),
             echo_limit: 1024 * 1024,
             tag: start_tag(),
-            stop: Stop::default(),
+            max_requests: u64::MAX,
+            max_connections: None,
+            life: Arc::default(),
         };
-        Self { listener, max_connections: 10_000, shared }
+        let door = Door { max_connections: 10_000, max_per_address: None, sources: None };
+        Self { listeners: Vec::new(), door, shared }
+    }
+
+    /// A server that listens on this address. ICAP's port is 1344 (RFC 3507 section 4.1).
+    ///
+    /// # Errors
+    ///
+    /// The address does not resolve or cannot be bound.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self::new().listen(Listener::bind(addr).await?))
+    }
+
+    /// A server on a listener that exists already, for instance one handed over by systemd.
+    pub fn from_listener(listener: TcpListener) -> Self {
+        Self::new().listen(listener)
+    }
+
+    /// Listens here too.
+    pub fn listen(mut self, listener: impl Into<Listener>) -> Self {
+        self.listeners.push(listener.into());
+        self
+    }
+
+    /// The address it listens on, the first if there are several.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) when it listens on none.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let mut addrs = self.listeners.iter().filter_map(Listener::local_addr);
+        addrs.next().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+
+    /// To watch the server and to stop it.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.shared.life))
     }
 
     /// Adds a service under a path, which must match exactly; the query is the service's own.
@@ -190,8 +134,44 @@ impl<L> Server<L> {
     ///
     /// [`RouteError`] when the path is no absolute path or has a service already, or the service offers no method.
     pub fn service(mut self, path: &str, service: impl Service) -> Result<Self, RouteError> {
-        self.shared.router.add(path, service)?;
+        self.shared.router.add(Route::new(path, service))?;
         Ok(self)
+    }
+
+    /// Adds a service that has more than a path.
+    ///
+    /// # Errors
+    ///
+    /// As [`service`](Self::service), and [`RouteError::Fallback`] when another service takes all other paths.
+    pub fn route(mut self, route: Route) -> Result<Self, RouteError> {
+        self.shared.router.add(route)?;
+        Ok(self)
+    }
+
+    /// How many connections are served at a time, 10,000 unless told otherwise. Those beyond get 503.
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.door.max_connections = connections;
+        self
+    }
+
+    /// How many connections one IP address may have at a time; no limit unless told otherwise. Those beyond get 503.
+    pub const fn max_connections_per_address(mut self, connections: usize) -> Self {
+        self.door.max_per_address = Some(connections);
+        self
+    }
+
+    /// Takes connections of these addresses only; those of others are closed without a word. Unix sockets have
+    /// no address: the modes of their files say who may connect.
+    pub fn allow(mut self, sources: AllowList) -> Self {
+        self.door.sources = Some(sources);
+        self
+    }
+
+    /// How many requests one connection may send; no limit unless told otherwise. The last one is answered with
+    /// `Connection: close`.
+    pub const fn max_requests_per_connection(mut self, requests: u64) -> Self {
+        self.shared.max_requests = requests;
+        self
     }
 
     /// How much a client may make the server hold.
@@ -247,23 +227,57 @@ impl<L> Server<L> {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        connection::serve(io, peer, &self.shared).await;
+        let _open = self.shared.life.connection();
+        connection::serve(io, Peer::new(peer), &self.shared).await;
+    }
+
+    /// Serves until the process ends, until a [handle](Self::handle) stops it, or until the future is dropped, and
+    /// the connections with it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) without a listener. What a listener reports is logged and
+    /// survived.
+    pub async fn serve(self) -> io::Result<()> {
+        self.serve_until(std::future::pending()).await
+    }
+
+    /// Serves until `shutdown` is done, then stops without losing a transaction: it accepts no more connections,
+    /// closes the idle ones, answers what was asked with `Connection: close`, and gives back when all are closed
+    /// or [`Timeouts::shutdown`] has passed. A request that crosses the end of an idle connection on the wire was
+    /// not taken: no service has seen it, so the client can ask again elsewhere. How far it is can be seen in the
+    /// log and by a [handle](Self::handle).
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { listeners, door, mut shared } = self;
+        if listeners.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no listener"));
+        }
+        let connections = door.max_per_address.unwrap_or(usize::MAX).min(door.max_connections);
+        shared.max_connections = u64::try_from(connections).ok();
+        let shared = Arc::new(shared);
+        let mut front = Front::new(listeners, door, Arc::clone(&shared));
+        {
+            let (mut shutdown, mut stop) = (pin!(shutdown), shared.life.stop.listen());
+            poll_fn(|cx| {
+                if shutdown.as_mut().poll(cx).is_ready() || stop.poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                front.poll_accept(cx).map(|never| match never {})
+            })
+            .await;
+        }
+        front.drain().await;
+        Ok(())
     }
 }
 
-async fn serve_tcp(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
-    // Heads and last chunks are small and waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-    }
-    connection::serve(stream, Some(peer), shared).await;
-}
-
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection was lost to a panic");
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

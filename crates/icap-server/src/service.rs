@@ -44,7 +44,8 @@ use crate::{Error, Reply, Request, ServiceConfig};
 /// ```
 pub trait Service: Send + Sync + 'static {
     /// What the service offers and the tag of its state. Asked for with every request, so that a new tag is seen
-    /// at once: give back a clone of prepared options. Without a tag the server's own stands in.
+    /// at once: give back a clone of prepared options. Without a tag the server's own stands in. 204 is offered
+    /// whether they [list](ServiceOptions::allow_no_content) it or not.
     fn options(&self) -> ServiceOptions;
 
     /// On what terms the server calls the service. Asked for once, when the service is added.

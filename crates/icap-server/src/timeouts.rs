@@ -16,6 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
+    /// For the TLS handshake, 10 s. The connection is dropped.
+    pub handshake: Duration,
     /// From the first byte of a request to the end of its heads, 30 s. The client gets 408.
     pub head: Duration,
     /// Between requests, 60 s. The connection is closed without a word.
@@ -23,6 +25,11 @@ pub struct Timeouts {
     /// Without a byte of a body that the handler waits for, 30 s. The client gets 408, or sees its answer broken
     /// off when it had begun.
     pub body: Duration,
+    /// Bytes of a body for each second that is waited for it, 16; 0 for no such limit. Against clients that send
+    /// just enough to stay below `body`: all the waiting for one body together may take the time of `body`, and
+    /// as long as its bytes take at this rate. What the handler takes for itself does not count. As in `body`, the
+    /// client gets 408.
+    pub body_rate: u32,
     /// Without room for a byte of the answer, 30 s. The connection is dropped.
     pub write: Duration,
     /// For throwing away what is left of a request after its answer, 5 s. The connection is closed.
@@ -34,9 +41,11 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             body: Duration::from_secs(30),
+            body_rate: 16,
             write: Duration::from_secs(30),
             drain: Duration::from_secs(5),
             shutdown: Duration::from_secs(30),

@@ -70,7 +70,7 @@ impl Service for Early {
 fn options() -> ServiceOptions {
     let tag = IsTag::new("e2e").expect("a short tag");
     let options = ServiceOptions::respmod("end to end").expect("plain text");
-    options.method(Method::Reqmod).istag(tag).preview(1024).allow_no_content()
+    options.method(Method::Reqmod).istag(tag).preview(1024)
 }
 
 /// A server on loopback that stops when this is dropped.

@@ -9,7 +9,7 @@ use super::exchange::{Exchange, Rest, Work, catch};
 use super::sending_back::Splice;
 use super::transport::Transport;
 use crate::reply::{Fields, Kind};
-use crate::router::Route;
+use crate::router::Found;
 use crate::{BodyError, Error, Reply, ReplyBody};
 
 /// What of a request decides how its answer looks.
@@ -63,6 +63,7 @@ impl Exchange<'_> {
             Ok(reply) => reply,
             Err(error) => return self.blame(&error, transport),
         };
+        self.record.verdict(&kind);
         match kind {
             Kind::Unmodified if transport.connection.permits_no_content() => {
                 self.respond(StatusCode::NO_CONTENT, None, fields, transport);
@@ -94,14 +95,15 @@ impl Exchange<'_> {
     /// Sends what the service offers, 206 and trailers only to clients that know of them.
     pub(super) fn send_options<IO>(
         &mut self,
-        route: &Route<'_>,
+        found: Found<'_>,
         asked: Allow,
         transport: &mut Transport<IO>,
     ) {
-        let opt_body = &route.service.config().opt_body;
+        let opt_body = &found.service.config().opt_body;
+        let options = self.shared.offer(found.options);
         let head = match opt_body {
-            None => route.options.to_response(asked),
-            Some((kind, _)) => route.options.to_response_with_opt_body(asked, kind),
+            None => options.to_response(asked),
+            Some((kind, _)) => options.to_response_with_opt_body(asked, kind),
         };
         let sent = head.map_err(Error::from);
         match (sent.and_then(|head| self.put(head, Headers::new(), transport)), opt_body) {
@@ -205,7 +207,7 @@ impl Exchange<'_> {
         icap_trailer: Headers,
         transport: &mut Transport<IO>,
     ) -> Result<(), Error> {
-        if self.shared.stop.is_set() {
+        if self.shared.life.stop.is_set() {
             transport.connection.close_after_answer();
         }
         let status = head.status();
@@ -214,7 +216,7 @@ impl Exchange<'_> {
         } else {
             transport.connection.respond_with_icap_trailer(head, icap_trailer)?;
         }
-        self.record.status = Some(status);
+        self.record.answer(status);
         Ok(())
     }
 
@@ -284,6 +286,7 @@ pub(super) fn status_of(failure: BodyError) -> StatusCode {
     match failure {
         BodyError::Protocol(error) => error.status_hint(),
         BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        BodyError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::Disconnected | BodyError::Answered => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

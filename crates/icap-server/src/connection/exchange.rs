@@ -11,7 +11,6 @@
 //! All of it is one `poll`: the handler or its reply body is polled, what it asks for is read (`reading`), what it
 //! gives is written (`answer`), and when nothing moves the task sleeps.
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -28,12 +27,13 @@ use super::record::Record;
 use super::sending_back::Splice;
 use super::transport::{Lost, Transport};
 use crate::body_cell::{Feeder, cell};
+use crate::peer::Peer;
 use crate::reply::TrailerFields;
 use crate::request::has_preview;
-use crate::router::Route;
+use crate::router::Found;
 use crate::server::Shared;
 use crate::service::{Call, Permit};
-use crate::{BodyError, ReplyBody, Request, ServiceConfig};
+use crate::{BodyError, ReplyBody, Request, ServiceConfig, Timeouts};
 
 /// A request that is being answered.
 pub(super) struct Exchange<'a> {
@@ -57,11 +57,13 @@ pub(super) struct Exchange<'a> {
     pub(super) icap_trailer: Option<TrailerFields>,
     /// Since when the client sends nothing of what is asked for.
     pub(super) read_wait: Option<Instant>,
+    /// How long the client was waited for before that.
+    pub(super) read_waited: Duration,
     /// Since when the service takes no step.
-    service_wait: Option<Instant>,
+    pub(super) service_wait: Option<Instant>,
     /// Body bytes that nobody wanted.
     pub(super) discarded: u64,
-    pub(super) record: Record,
+    pub(super) record: Record<'a>,
     /// Given back when the answer is complete.
     permit: Option<Permit<'a>>,
 }
@@ -95,12 +97,12 @@ impl<'a> Exchange<'a> {
     /// Calls the service, or answers in its place.
     pub(super) fn start<IO>(
         head: Box<RequestHead>,
-        peer: Option<SocketAddr>,
+        peer: &'a Peer,
         shared: &'a Shared,
         transport: &mut Transport<IO>,
     ) -> Self {
-        let route = shared.router.find(&head, &shared.tag);
-        let tag = route.as_ref().map_or_else(|refusal| &refusal.tag, |route| &route.tag).clone();
+        let found = shared.router.find(&head, &shared.tag);
+        let tag = found.as_ref().map_or_else(|refusal| &refusal.tag, |found| &found.tag).clone();
         let mut exchange = Self {
             shared,
             config: None,
@@ -114,16 +116,20 @@ impl<'a> Exchange<'a> {
             rest: Rest::Nothing,
             icap_trailer: None,
             read_wait: None,
+            read_waited: Duration::ZERO,
             service_wait: None,
             discarded: 0,
             record: Record::start(&head, peer),
             permit: None,
         };
-        match route {
-            Ok(route) if *head.method() == Method::Options => {
-                exchange.send_options(&route, head.allow(), transport);
+        if let Ok(found) = &found {
+            exchange.record.found(found.path);
+        }
+        match found {
+            Ok(found) if *head.method() == Method::Options => {
+                exchange.send_options(found, head.allow(), transport);
             }
-            Ok(route) => exchange.call(&route, head, peer, transport),
+            Ok(found) => exchange.call(&found, head, peer, transport),
             Err(refusal) => exchange.refuse(refusal.status, transport),
         }
         exchange
@@ -131,18 +137,18 @@ impl<'a> Exchange<'a> {
 
     fn call<IO>(
         &mut self,
-        route: &Route<'a>,
+        found: &Found<'a>,
         head: Box<RequestHead>,
-        peer: Option<SocketAddr>,
+        peer: &Peer,
         transport: &mut Transport<IO>,
     ) {
-        let config = route.service.config();
+        let config = found.service.config();
         self.config = Some(config);
         self.answering.one_way = config.is_one_way(head.method());
         if !config.takes(&head) {
             return self.refuse(StatusCode::BAD_COMPOSITION, transport);
         }
-        self.permit = route.service.enter();
+        self.permit = found.service.enter();
         if self.permit.is_none() {
             tracing::warn!(service = self.record.service(), "refused: the service is busy");
             return self.refuse(StatusCode::SERVICE_UNAVAILABLE, transport);
@@ -151,19 +157,19 @@ impl<'a> Exchange<'a> {
         if has_body && has_preview(&head) {
             self.preview = PreviewEnd::Ahead;
         }
-        let (allowed, offered) = (head.allow(), route.options.allow());
+        let (allowed, offered) = (head.allow(), found.options.allow());
         if !allowed.no_content || (offered.partial_content && !allowed.partial_content) {
             self.keep_original(head.adapted_head().cloned());
         }
         let (feeder, reader) = has_body.then(cell).unzip();
         self.feeder = feeder;
         #[cfg_attr(not(feature = "identity"), expect(unused_mut))]
-        let mut request = Request::new(head, peer, reader);
+        let mut request = Request::new(head, peer.clone(), reader);
         #[cfg(feature = "identity")]
         {
             request.is_trusted = config.trusts(peer);
         }
-        self.work = Work::Calling(route.service.call(request));
+        self.work = Work::Calling(found.service.call(request));
     }
 
     /// Ready when the answer is queued to its end, or broken off.
@@ -178,6 +184,8 @@ impl<'a> Exchange<'a> {
         if let Some(feeder) = &mut self.feeder {
             feeder.unpark();
         }
+        let span = self.record.span.clone();
+        let _entered = span.enter();
         loop {
             let mut moved = self.poll_work(transport, cx);
             if matches!(self.work, Work::Done) {
@@ -185,9 +193,6 @@ impl<'a> Exchange<'a> {
             }
             let demand = self.feeder.as_ref().map(Feeder::demand);
             moved |= self.poll_body(demand, transport, cx)?;
-            if moved {
-                self.service_wait = None;
-            }
             let full = transport.is_full();
             if moved && !full {
                 continue;
@@ -215,12 +220,20 @@ impl<'a> Exchange<'a> {
     fn waiting(&mut self, full: bool) -> Option<(Instant, Duration)> {
         if let Some(since) = self.read_wait {
             self.service_wait = None;
-            return Some((since, self.shared.timeouts.body));
+            return Some((since, self.read_limit()));
         }
         let deadline = self.config?.deadline?;
         let is_due = matches!(self.work, Work::Calling(_) | Work::Sending(_)) && !full;
         self.service_wait = is_due.then(|| self.service_wait.unwrap_or_else(Instant::now));
         Some((self.service_wait?, deadline))
+    }
+
+    /// How long to wait for the next byte: what is left of the time for all the waiting, if that is less.
+    fn read_limit(&self) -> Duration {
+        let Timeouts { body, body_rate, .. } = self.shared.timeouts;
+        let Some(earned) = self.record.bytes_in.checked_div(body_rate.into()) else { return body };
+        let budget = body.saturating_add(Duration::from_secs(earned));
+        body.min(budget.saturating_sub(self.read_waited))
     }
 
     /// The service takes too long.
@@ -247,6 +260,7 @@ impl<'a> Exchange<'a> {
             if step.is_pending() {
                 break;
             }
+            self.service_wait = None;
             moved = true;
         }
         moved

@@ -9,10 +9,10 @@ mod sending_back;
 mod transport;
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use icap_proto::server::Event;
 use icap_proto::{Error, IsTag, Misuse, RequestHead, ResponseHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,20 +20,27 @@ use tokio::time::Instant;
 
 use self::exchange::Exchange;
 use self::transport::{Lost, Transport};
+use crate::peer::Peer;
 use crate::server::Shared;
 use crate::stop::Listener;
 
 /// Serves a connection to its end.
-pub(crate) async fn serve<IO>(io: IO, peer: Option<SocketAddr>, shared: &Shared)
+pub(crate) async fn serve<IO>(io: IO, peer: Peer, shared: &Shared)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let mut transport = Transport::new(io, shared);
-    let mut between = Between::new(peer, shared);
+    let mut between = Between::new(&peer, shared);
+    let mut requests_left = shared.max_requests;
     let lost = loop {
         match poll_fn(|cx| between.poll_next(&mut transport, cx)).await {
             Ok(Next::Request(head)) => {
-                let mut exchange = Exchange::start(head, peer, shared, &mut transport);
+                requests_left = requests_left.saturating_sub(1);
+                if requests_left == 0 {
+                    transport.connection.close_after_answer();
+                }
+                let _in_flight = shared.life.transaction();
+                let mut exchange = Exchange::start(head, &peer, shared, &mut transport);
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }
@@ -43,21 +50,22 @@ where
             Err(lost) => break lost,
         }
     };
-    tracing::debug!(client = peer.map(tracing::field::display), error = %lost, "connection lost");
+    tracing::debug!(client = peer.client(), error = %lost, "connection lost");
 }
 
 /// Tells a client that there is no room for it, and closes.
-pub(crate) async fn refuse<IO>(io: IO, peer: SocketAddr, shared: &Shared)
+pub(crate) async fn refuse<IO>(io: IO, shared: &Shared)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    tracing::warn!(client = %peer, "refused: too many connections");
-    // Nothing was asked, so this is no answer that the dialogue knows; c-icap's clients are used to it.
+    Transport::new(io, shared).say_and_close(&refusal(shared)).await;
+}
+
+/// What a client is told that there is no room for. Nothing was asked, so this is no answer that the dialogue knows;
+/// c-icap's clients are used to it.
+pub(crate) fn refusal(shared: &Shared) -> Bytes {
     let answer = ResponseHead::builder(StatusCode::SERVICE_UNAVAILABLE).istag(&shared.tag).close();
-    match answer.build() {
-        Ok(answer) => Transport::new(io, shared).say_and_close(&answer.to_bytes()).await,
-        Err(error) => tracing::error!(%error, "no refusal can be sent"),
-    }
+    answer.build().map(|answer| answer.to_bytes()).unwrap_or_default()
 }
 
 /// An error answer without anything in it.
@@ -68,7 +76,7 @@ fn error_head(status: StatusCode, tag: &IsTag) -> Result<ResponseHead, Misuse> {
 /// The time between the answer to one request and the head of the next.
 struct Between<'a> {
     shared: &'a Shared,
-    peer: Option<SocketAddr>,
+    peer: &'a Peer,
     stop: Listener<'a>,
     /// What is waited for, and since when.
     waiting: Option<(Phase, Instant)>,
@@ -97,8 +105,8 @@ enum Phase {
 }
 
 impl<'a> Between<'a> {
-    fn new(peer: Option<SocketAddr>, shared: &'a Shared) -> Self {
-        let stop = shared.stop.listen();
+    fn new(peer: &'a Peer, shared: &'a Shared) -> Self {
+        let stop = shared.life.stop.listen();
         Self { shared, peer, stop, waiting: None, next: None, looked_again: false }
     }
 
@@ -185,16 +193,13 @@ impl<'a> Between<'a> {
         if let Error::Closed(_) = error {
             return false;
         }
-        tracing::warn!(client = self.peer.map(tracing::field::display), %error, "malformed request");
+        tracing::warn!(client = self.peer.client(), %error, "malformed request");
         self.answer(error.status_hint(), transport)
     }
 
     /// Answers a head that does not come to its end.
     fn time_out<IO>(&self, transport: &mut Transport<IO>) -> bool {
-        tracing::warn!(
-            client = self.peer.map(tracing::field::display),
-            "timed out waiting for the head of a request",
-        );
+        tracing::warn!(client = self.peer.client(), "timed out waiting for the head of a request",);
         self.answer(StatusCode::REQUEST_TIMEOUT, transport)
     }
 

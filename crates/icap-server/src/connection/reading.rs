@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::answer::status_of;
 use super::exchange::{Exchange, Rest, Work};
 use super::original::skip;
+use super::record::PreviewResult;
 use super::transport::{Lost, Transport};
 use crate::BodyError;
 use crate::body_cell::{Demand, Item, Want};
@@ -53,8 +54,11 @@ impl Exchange<'_> {
             self.proceed(transport, cx);
             return Ok(true);
         }
-        let mut waited = self.read_wait.take();
-        let Some(purpose) = self.purpose(demand, transport) else { return Ok(false) };
+        let mut waiting = self.read_wait.take();
+        let Some(purpose) = self.purpose(demand, transport) else {
+            self.count_wait(waiting);
+            return Ok(false);
+        };
         if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original)
             && original.poll_room(cx).is_pending()
         {
@@ -71,7 +75,7 @@ impl Exchange<'_> {
                     if transport.poll_read(cx)?.is_pending() {
                         break;
                     }
-                    waited = None;
+                    self.count_wait(waiting.take());
                 }
                 Err(error) => {
                     self.fail(error.into(), transport, cx);
@@ -80,9 +84,15 @@ impl Exchange<'_> {
             }
         }
         if purpose != Purpose::Discard {
-            self.read_wait = Some(waited.unwrap_or_else(Instant::now));
+            self.read_wait = Some(waiting.unwrap_or_else(Instant::now));
         }
         Ok(false)
+    }
+
+    /// A wait for the client is over.
+    fn count_wait(&mut self, since: Option<Instant>) {
+        let waited = since.map(|since| since.elapsed()).unwrap_or_default();
+        self.read_waited = self.read_waited.saturating_add(waited);
     }
 
     fn purpose<IO>(
@@ -119,6 +129,9 @@ impl Exchange<'_> {
             Event::Data(data) => self.take_data(data, purpose, transport, cx),
             Event::PreviewEnd { complete, .. } => {
                 self.preview = if complete { PreviewEnd::Whole } else { PreviewEnd::Waits };
+                if complete {
+                    self.record.preview(PreviewResult::Whole);
+                }
                 match purpose {
                     Purpose::Reader => self.deliver(Item::PreviewEnd { complete }, cx),
                     Purpose::Keep => self.begin_splice(transport),
@@ -152,6 +165,9 @@ impl Exchange<'_> {
     ) {
         let length = data.len() as u64;
         self.record.bytes_in = self.record.bytes_in.saturating_add(length);
+        if self.config.is_some_and(|config| self.record.bytes_in > config.max_body) {
+            return self.fail(BodyError::TooLong, transport, cx);
+        }
         if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original) {
             original.keep(&data);
         }
@@ -178,16 +194,26 @@ impl Exchange<'_> {
         if !matches!(self.work, Work::Calling(_)) {
             return self.fail_reader(BodyError::Answered, cx.waker());
         }
-        match transport.connection.send_continue(&self.answering.tag) {
-            Ok(()) => {
-                self.preview = PreviewEnd::None;
-                self.deliver(Item::Continued, cx);
-            }
+        match self.send_continue(transport) {
+            Ok(()) => self.deliver(Item::Continued, cx),
             Err(error) => self.fail(error.into(), transport, cx),
         }
     }
 
+    /// Asks the client for what follows the preview.
+    pub(super) fn send_continue<IO>(
+        &mut self,
+        transport: &mut Transport<IO>,
+    ) -> Result<(), icap_proto::Error> {
+        transport.connection.send_continue(&self.answering.tag)?;
+        self.preview = PreviewEnd::None;
+        self.record.preview(PreviewResult::Continued);
+        Ok(())
+    }
+
+    /// Gives the service something to go on with.
     fn deliver(&mut self, item: Item, cx: &Context<'_>) {
+        self.service_wait = None;
         if let Some(feeder) = &mut self.feeder {
             feeder.deliver(item, cx);
         }
@@ -201,7 +227,7 @@ impl Exchange<'_> {
         cx: &Context<'_>,
     ) {
         tracing::warn!(
-            client = self.record.client().map(tracing::field::display),
+            client = self.record.client(),
             service = self.record.service(),
             %error,
             "broken request",

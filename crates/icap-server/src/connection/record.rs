@@ -1,18 +1,31 @@
-//! What the log says about a transaction.
-
-use std::net::SocketAddr;
+//! What the log and the metrics say about a transaction.
 
 use icap_proto::{Method, RequestHead, ServiceUri, StatusCode};
 use tokio::time::Instant;
+use tracing::Span;
+
+#[cfg(feature = "metrics")]
+use crate::metrics;
+use crate::peer::Peer;
+use crate::reply::Kind;
+use crate::request::has_preview;
 
 /// One transaction.
-pub(super) struct Record {
-    client: Option<SocketAddr>,
+pub(super) struct Record<'a> {
+    peer: &'a Peer,
+    /// The path of the service that was found.
+    route: Option<&'a str>,
     method: Method,
     uri: ServiceUri,
+    /// Where all that happens meanwhile belongs.
+    pub(super) span: Span,
     started: Instant,
+    answered: Option<Instant>,
     /// The status of the answer, once there is one.
-    pub(super) status: Option<StatusCode>,
+    status: Option<StatusCode>,
+    preview: Option<PreviewResult>,
+    /// What the handler made of the message.
+    verdict: Option<&'static str>,
     /// Body bytes that were read.
     pub(super) bytes_in: u64,
     /// Body bytes of the answer.
@@ -21,43 +34,121 @@ pub(super) struct Record {
     pub(super) aborted: bool,
 }
 
-impl Record {
-    pub(super) fn start(head: &RequestHead, client: Option<SocketAddr>) -> Self {
+/// What came of a preview.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PreviewResult {
+    /// The answer needed no more.
+    Decided,
+    /// It was the whole body.
+    Whole,
+    /// The rest was asked for.
+    Continued,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn start(head: &RequestHead, peer: &'a Peer) -> Self {
+        let span = tracing::info_span!(
+            target: "icap_server",
+            "transaction",
+            client = peer.client(),
+            method = head.method().as_str(),
+            service = head.uri().path(),
+        );
         Self {
-            client,
+            peer,
+            route: None,
             method: head.method().clone(),
             uri: head.uri().clone(),
+            span,
             started: Instant::now(),
+            answered: None,
             status: None,
+            preview: has_preview(head).then_some(PreviewResult::Decided),
+            verdict: None,
             bytes_in: 0,
             bytes_out: 0,
             aborted: false,
         }
     }
 
-    pub(super) const fn client(&self) -> Option<SocketAddr> {
-        self.client
+    pub(super) fn client(&self) -> Option<tracing::field::DisplayValue<std::net::SocketAddr>> {
+        self.peer.client()
     }
 
     pub(super) fn service(&self) -> &str {
         self.uri.path()
     }
+
+    pub(super) const fn found(&mut self, route: &'a str) {
+        self.route = Some(route);
+    }
+
+    /// A head of an answer is on its way.
+    pub(super) fn answer(&mut self, status: StatusCode) {
+        self.answered = Some(Instant::now());
+        self.status = Some(status);
+    }
+
+    pub(super) const fn preview(&mut self, result: PreviewResult) {
+        self.preview = Some(result);
+    }
+
+    pub(super) const fn verdict(&mut self, kind: &Kind) {
+        self.verdict = Some(match kind {
+            Kind::Unmodified => "unmodified",
+            Kind::Modified(..) | Kind::OriginalFrom(..) => "modified",
+            Kind::Response(..) => "response",
+            Kind::Error(_) => "error",
+        });
+    }
+
+    fn micros_to(&self, then: Instant) -> u64 {
+        let elapsed = then.saturating_duration_since(self.started);
+        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl PreviewResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decided => "decided",
+            Self::Whole => "whole",
+            Self::Continued => "continued",
+        }
+    }
 }
 
 /// Written however the transaction ends.
-impl Drop for Record {
+impl Drop for Record<'_> {
     fn drop(&mut self) {
+        let ended = Instant::now();
         tracing::info!(
             target: "icap_server::access",
-            client = self.client.map(tracing::field::display),
+            parent: &self.span,
+            client = self.peer.client(),
+            certificate = self.peer.certificate(),
             method = self.method.as_str(),
             service = self.uri.path(),
+            route = self.route.filter(|route| *route != self.uri.path()),
             status = self.status.map(StatusCode::as_u16),
+            verdict = self.verdict,
+            preview = self.preview.map(PreviewResult::as_str),
             bytes_in = self.bytes_in,
             bytes_out = self.bytes_out,
-            elapsed_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            answer_us = self.answered.map(|answered| self.micros_to(answered)),
+            elapsed_us = self.micros_to(ended),
             aborted = self.aborted,
             "transaction",
         );
+        #[cfg(feature = "metrics")]
+        metrics::transaction(&metrics::Transaction {
+            method: self.method.as_str(),
+            service: self.route,
+            status: self.status.map(StatusCode::as_u16),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            elapsed: ended.saturating_duration_since(self.started),
+            aborted: self.aborted,
+        });
     }
 }

@@ -80,11 +80,10 @@ impl Exchange<'_> {
         let Work::Proceeding(splice) = std::mem::replace(&mut self.work, Work::Done) else {
             return;
         };
-        if self.preview == PreviewEnd::Waits {
-            self.preview = PreviewEnd::None;
-            if let Err(error) = transport.connection.send_continue(&self.answering.tag) {
-                return self.refuse(error.status_hint(), transport);
-            }
+        if self.preview == PreviewEnd::Waits
+            && let Err(error) = self.send_continue(transport)
+        {
+            return self.refuse(error.status_hint(), transport);
         }
         self.rest = Rest::Replay(splice.offset);
         self.begin(StatusCode::OK, *splice, transport);
@@ -118,7 +117,6 @@ impl Exchange<'_> {
 
     pub(super) fn log_incomplete(&self, error: Incomplete) {
         let (client, service) = (self.record.client(), self.record.service());
-        let client = client.map(tracing::field::display);
         tracing::error!(client, service, %error, "the original cannot be sent back");
     }
 

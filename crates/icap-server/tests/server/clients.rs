@@ -9,7 +9,7 @@ use tokio::io::DuplexStream;
 
 use crate::support::*;
 
-fn guarded() -> Server<()> {
+fn guarded() -> Server {
     let proxy = BasicCredentials::new("proxy", "open sesame").unwrap();
     let pass = service(|_| async { Ok(Reply::unmodified()) });
     let check = move |sent: BasicCredentials| {
@@ -71,7 +71,7 @@ fn realms_are_checked() {
     assert!(basic_auth(pass, "a\r\nb", |_| async { true }).is_err());
 }
 
-fn naming() -> Server<()> {
+fn naming() -> Server {
     let naming = service(|request| async move {
         let name = request.identity().map(|identity| match identity.client_ip() {
             Some(ip) => ip.to_string(),
@@ -79,12 +79,12 @@ fn naming() -> Server<()> {
         });
         Ok(Reply::unmodified().header("X-Seen", name.unwrap_or_else(|| "untrusted".into()))?)
     });
-    let clients = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-    let config = ServiceConfig::default().trust_identity(clients);
+    let proxies = "10.0.0.0/8, fd00::/8".parse().unwrap();
+    let config = ServiceConfig::default().trust_identity(proxies);
     Server::new().service("/x", naming.with_config(config)).unwrap()
 }
 
-fn connect_from(server: &Arc<Server<()>>, peer: Option<SocketAddr>) -> Client<DuplexStream> {
+fn connect_from(server: &Arc<Server>, peer: Option<SocketAddr>) -> Client<DuplexStream> {
     let (near, far) = tokio::io::duplex(1 << 16);
     let server = Arc::clone(server);
     tokio::spawn(async move { server.serve_connection(far, peer).await });

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::support::*;
 
 /// A server that answers each request with the number it has.
-fn counting() -> Server<()> {
+fn counting() -> Server {
     let count = AtomicUsize::new(0);
     server(move |_| {
         let number = count.fetch_add(1, Ordering::SeqCst).to_string();
@@ -178,7 +178,7 @@ async fn a_head_that_breaks_off_is_not_answered() {
 }
 
 /// A server on a socket, where closing with unread input is answered by a reset.
-async fn socket(server: Server<()>) -> Client<TcpStream> {
+async fn socket(server: Server) -> Client<TcpStream> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {

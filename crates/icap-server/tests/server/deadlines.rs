@@ -5,14 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::HttpHead;
-use icap_server::{BodyError, Reply, Server};
+use icap_server::{BodyError, Reply, Request, Server, Timeouts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::*;
 
-fn reading() -> Server<()> {
+fn reading() -> Server {
     server(|request| async {
         let (_, body) = request.into_body().await?;
         body.collect().await?;
@@ -87,7 +87,9 @@ async fn a_body_that_stops_is_408() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_is_not_a_stopped_one() {
-    let mut client = connect_to(reading());
+    let mut timeouts = Timeouts::default();
+    timeouts.body_rate = 0;
+    let mut client = connect_to(reading().timeouts(timeouts));
     client.say(respmod("Allow: 204\r\n")).await;
     // Most of these bytes alone come to nothing.
     for byte in "1\r\nx\r\n0000002\r\nyz\r\n0\r\n\r\n".bytes() {
@@ -95,6 +97,64 @@ async fn a_slow_body_is_not_a_stopped_one() {
         client.say([byte]).await;
     }
     assert_eq!(client.answer().await.status(), 204);
+}
+
+/// All the waiting together has 30 s and what the bytes earn, however they are spread.
+#[tokio::test(start_paused = true)]
+async fn a_body_has_a_least_rate() {
+    // A chunk of 160 bytes earns 10 s. The wait for the seventh begins after 78 s, with 30 s + 60 s.
+    for (pause, expected) in [(11, (204, 110)), (13, (408, 90))] {
+        let mut client = connect_to(reading());
+        client.say(respmod("Allow: 204\r\n")).await;
+        let start = Instant::now();
+        for _ in 0..10 {
+            if timeout(Duration::from_secs(pause), client.head()).await.is_ok() {
+                break;
+            }
+            client.say(chunk(vec![b'x'; 160])).await;
+        }
+        if expected.0 == 204 {
+            client.say(LAST).await;
+            assert_eq!(client.answer().await.status(), 204);
+        }
+        assert_eq!(after(start), expected.1, "{pause}");
+    }
+    // The time that the handler takes is its own.
+    let server = server(|request| async {
+        let (_, mut body) = request.into_body().await?;
+        while let Some(frame) = body.frame().await {
+            frame?;
+            sleep(Duration::from_secs(1000)).await;
+        }
+        Ok(Reply::unmodified())
+    });
+    let mut client = connect_to(server);
+    client.say(respmod("Allow: 204\r\n")).await;
+    for _ in 0..10 {
+        client.say(chunk("x")).await;
+        sleep(Duration::from_secs(2)).await;
+    }
+    client.say(LAST).await;
+    assert_eq!(client.answer().await.status(), 204);
+}
+
+/// What the echo waits is added to what the handler waited before it gave up.
+#[tokio::test(start_paused = true)]
+async fn the_waiting_for_one_body_is_counted_together() {
+    let call = |request: Request| async move {
+        let (_, mut body) = request.into_body().await?;
+        assert!(timeout(Duration::from_secs(20), body.frame()).await.is_err());
+        drop(body);
+        sleep(Duration::from_secs(5)).await;
+        Ok(Reply::unmodified())
+    };
+    let mut client = connect(call);
+    client.say(respmod("")).await;
+    let start = Instant::now();
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    assert_eq!(after(start), 25);
+    assert_eq!(client.body().await.unwrap_err(), "");
+    assert_eq!(after(start), 35);
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,7 +277,7 @@ async fn a_drain_has_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn all_times_can_be_set() {
-    let mut timeouts = icap_server::Timeouts::default();
+    let mut timeouts = Timeouts::default();
     timeouts.idle = Duration::MAX;
     timeouts.head = Duration::from_secs(1);
     timeouts.body = Duration::from_secs(2);

@@ -24,12 +24,12 @@ fn reads(
     }
 }
 
-fn reading(frames: usize) -> Server<()> {
+fn reading(frames: usize) -> Server {
     server(reads(frames))
 }
 
 /// The same with terms of its own.
-fn reading_with(frames: usize, config: ServiceConfig) -> Server<()> {
+fn reading_with(frames: usize, config: ServiceConfig) -> Server {
     Server::new().service("/x", service(reads(frames)).with_config(config)).unwrap()
 }
 

@@ -11,6 +11,10 @@ mod deadlines;
 mod echo;
 mod events;
 mod icap_trailers;
+mod limits;
+mod listeners;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod original;
 mod preview;
 mod replies;
@@ -19,5 +23,7 @@ mod stopping;
 mod streaming;
 mod support;
 mod terms;
+#[cfg(feature = "tls-ring")]
+mod tls;
 #[cfg(feature = "tower")]
 mod tower;

@@ -36,11 +36,11 @@ async fn new_beginning(request: Request, reads: Reads, offset: u64) -> Result<Re
     Ok(Reply::original_from(page(), "NEW", offset))
 }
 
-fn patching(reads: Reads, offset: u64) -> Server<()> {
+fn patching(reads: Reads, offset: u64) -> Server {
     patching_with(reads, offset, ServiceConfig::default())
 }
 
-fn patching_with(reads: Reads, offset: u64, config: ServiceConfig) -> Server<()> {
+fn patching_with(reads: Reads, offset: u64, config: ServiceConfig) -> Server {
     let call = move |request| new_beginning(request, reads, offset);
     let service = service_fn(options().allow_partial_content(), call).with_config(config);
     Server::new().service("/x", service).unwrap()

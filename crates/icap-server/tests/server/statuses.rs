@@ -7,7 +7,7 @@ use icap_server::{Reply, RouteError, Server, service_fn};
 
 use crate::support::*;
 
-fn pass() -> Server<()> {
+fn pass() -> Server {
     let reqmod = ServiceOptions::reqmod("Pass").unwrap();
     let tagged = reqmod.clone().istag(IsTag::new("pass-7").unwrap());
     server(|_| async { Ok(Reply::unmodified()) })
@@ -131,6 +131,18 @@ async fn options_are_answered_for_every_service() {
     assert_eq!(client.answer().await.field("ISTag"), Some("\"pass-7\""));
     client.say("OPTIONS icap://s/untagged ICAP/1.0\r\nHost: s\r\n\r\n").await;
     assert!(client.answer().await.field("ISTag").unwrap().starts_with("\"start-"));
+}
+
+/// The server gives it to whoever allows it, so whoever looks first is to know.
+#[tokio::test]
+async fn options_offer_204_for_every_service() {
+    let bare = ServiceOptions::respmod("Bare 1.0").unwrap();
+    let bare = service_fn(bare, |_| async { Ok(Reply::unmodified()) });
+    let mut client = connect_to(Server::new().service("/x", bare).unwrap());
+    client.say("OPTIONS icap://s/x ICAP/1.0\r\nHost: s\r\n\r\n").await;
+    assert_eq!(client.answer().await.field("Allow"), Some("204"));
+    client.say(respmod("Allow: 204\r\n") + LAST).await;
+    assert_eq!(client.answer().await.status(), 204);
 }
 
 /// 206 and trailers are extensions: who does not name them need not know them.

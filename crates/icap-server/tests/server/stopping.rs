@@ -13,26 +13,26 @@ use tokio::task::JoinHandle;
 
 use crate::support::*;
 
-struct Running {
-    addr: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) addr: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
-    fn start(server: Server) -> Self {
+    pub(crate) fn start(server: Server) -> Self {
         let addr = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(server.serve_until(async { stopped.await.unwrap() }));
         Self { addr, stop, ended }
     }
 
-    async fn connect(&self) -> Client<TcpStream> {
+    pub(crate) async fn connect(&self) -> Client<TcpStream> {
         Client::new(TcpStream::connect(self.addr).await.unwrap())
     }
 
     /// Stops the server and waits until it has.
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.ended.await.unwrap().unwrap();
     }
@@ -87,6 +87,60 @@ async fn a_stop_loses_no_transaction() {
         assert!(client.is_closed().await);
     }
     stopped.await.unwrap();
+}
+
+/// A thousand, half of them in the middle of their bodies, none lost and none cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_under_a_thousand_transactions() {
+    let pass = service(|request| async {
+        let (head, body) = request.into_body().await?;
+        Ok(Reply::modified(head.http_response().unwrap().clone(), body))
+    });
+    let server = Server::bind("127.0.0.1:0").await.unwrap().service("/x", pass).unwrap();
+    let handle = server.handle();
+    let running = Running::start(server);
+    let mut clients = Vec::new();
+    for number in 0..1000 {
+        let mut client = running.connect().await;
+        client.say(respmod("")).await;
+        if number % 2 == 0 {
+            client.say(chunk("first")).await;
+        }
+        clients.push(client);
+    }
+    while handle.in_flight() < 1000 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(handle.connections(), 1000);
+    let addr = running.addr;
+    handle.stop();
+    let stopped = tokio::spawn(running.ended);
+    while TcpStream::connect(addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    for (number, mut client) in clients.into_iter().enumerate() {
+        client.say([chunk("last"), LAST.into()].concat()).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.body, if number % 2 == 0 { "firstlast" } else { "last" });
+        assert!(client.is_closed().await);
+    }
+    stopped.await.unwrap().unwrap().unwrap();
+    assert_eq!((handle.connections(), handle.in_flight()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_handle_stops_connections_from_elsewhere_too() {
+    let server = Arc::new(server(|_| async { Ok(Reply::unmodified()) }));
+    let handle = server.handle();
+    let mut client = connect_through(&server, 10_000);
+    client.say(reqmod_get("Allow: 204\r\n")).await;
+    assert_eq!(client.answer().await.status(), 204);
+    assert_eq!((handle.connections(), handle.in_flight()), (1, 0));
+    handle.stop();
+    assert!(client.is_closed().await);
+    while handle.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ use crate::support::*;
 const MIB: usize = 1024 * 1024;
 
 /// `echo` gives the body of the request back; `pass` leaves that to the server.
-fn mirror() -> Server<()> {
+fn mirror() -> Server {
     let echo = service(|request| async {
         let (head, body) = request.into_body().await?;
         Ok(Reply::modified(head.http_response().unwrap().clone(), body))

@@ -37,7 +37,7 @@ where
 }
 
 /// A server with one service at `/x`.
-pub(crate) fn server<F, Fut>(call: F) -> Server<()>
+pub(crate) fn server<F, Fut>(call: F) -> Server
 where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Reply, Error>> + Send,
@@ -54,11 +54,11 @@ where
     connect_to(server(call))
 }
 
-pub(crate) fn connect_to(server: Server<()>) -> Client<DuplexStream> {
+pub(crate) fn connect_to(server: Server) -> Client<DuplexStream> {
     connect_through(&Arc::new(server), 64 * 1024)
 }
 
-pub(crate) fn connect_through(server: &Arc<Server<()>>, buffer: usize) -> Client<DuplexStream> {
+pub(crate) fn connect_through(server: &Arc<Server>, buffer: usize) -> Client<DuplexStream> {
     let (near, far) = tokio::io::duplex(buffer);
     let server = Arc::clone(server);
     tokio::spawn(async move { server.serve_connection(far, None).await });
@@ -97,6 +97,9 @@ pub(crate) fn chunk(data: impl AsRef<[u8]>) -> Vec<u8> {
     chunk.extend_from_slice(b"\r\n");
     chunk
 }
+
+/// Longer than any wait that the tests are about, where the clock is paused; a server that hangs fails its test.
+const PATIENCE: Duration = Duration::from_secs(100_000);
 
 pub(crate) const LAST: &str = "0\r\n\r\n";
 pub(crate) const IEOF: &str = "0; ieof\r\n\r\n";
@@ -201,7 +204,8 @@ impl<IO: AsyncRead + Unpin> Client<IO> {
 
     pub(crate) async fn more(&mut self) -> bool {
         self.input.reserve(64 * 1024);
-        self.io.read_buf(&mut self.input).await.unwrap_or(0) > 0
+        let read = tokio::time::timeout(PATIENCE, self.io.read_buf(&mut self.input));
+        read.await.expect("something comes, or the end").unwrap_or(0) > 0
     }
 
     /// Nothing comes, for now.

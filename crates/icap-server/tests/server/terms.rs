@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::{HttpHead, Method, ServiceOptions};
-use icap_server::{Reply, ReplyBody, Server, Service, ServiceConfig, service_fn};
+use icap_server::{Reply, ReplyBody, Server, Service, ServiceConfig, Timeouts, service_fn};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
@@ -86,7 +86,9 @@ async fn waits_for_the_client_are_not_the_services() {
         Ok(Reply::unmodified())
     });
     let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
-    let mut client = connect_to(server);
+    let mut timeouts = Timeouts::default();
+    timeouts.body_rate = 0;
+    let mut client = connect_to(server.timeouts(timeouts));
     client.say(respmod("Allow: 204\r\n")).await;
     for _ in 0..9 {
         sleep(Duration::from_secs(29)).await;
@@ -112,6 +114,25 @@ async fn an_answer_that_hangs_is_cut_off() {
     client.say(reqmod_get("")).await;
     assert_eq!(client.head().await.status().as_u16(), 200);
     assert_eq!(client.body().await.unwrap_err(), "word");
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_nobody_reads_is_no_step_of_the_service() {
+    let service = service(|_| async {
+        let page = HttpHead::response(403, "Forbidden", [("X", "y")])?;
+        Ok(Reply::respond(page, polled(|_| std::task::Poll::Pending)))
+    });
+    let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
+    let mut client = connect_to(server);
+    let start = Instant::now();
+    client.say(respmod("")).await;
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    for _ in 0..2 {
+        sleep(Duration::from_secs(4)).await;
+        client.say(chunk("x")).await;
+    }
+    assert_eq!(client.body().await.unwrap_err(), "");
     assert_eq!(start.elapsed().as_secs(), 10);
 }
 
