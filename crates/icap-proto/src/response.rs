@@ -169,6 +169,29 @@ impl ResponseHead {
         self.http_response.or(self.http_request)
     }
 
+    /// Changes the fields of the ICAP head, as a proxy does; lines that the closure leaves alone stay byte for byte,
+    /// folds too. Framing fields are written from what the head says, whatever stands here.
+    ///
+    /// ```
+    /// use icap_proto::{ResponseHead, StatusCode};
+    ///
+    /// let head = ResponseHead::builder(StatusCode::OK).header("Max-Connections", "100")?.build()?;
+    /// let mut head = head.without_close();
+    /// head.edit(|fields| fields.set("Max-Connections", "16"))?;
+    /// assert_eq!(head.headers().get("Max-Connections"), Some(&b"16"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn edit<T>(&mut self, change: impl FnOnce(&mut Headers) -> T) -> T {
+        change(&mut self.headers)
+    }
+
+    /// The head for another connection than the one it came on: `Connection: close` spoke of that.
+    #[must_use]
+    pub fn without_close(mut self) -> Self {
+        self.close = false;
+        self
+    }
+
     /// The parts, where an absent field means none.
     pub(crate) fn parts(&self) -> Encapsulated {
         self.encapsulated.unwrap_or(Encapsulated::NONE)
