@@ -56,7 +56,11 @@ async fn log_of(request: impl AsRef<[u8]>) -> Vec<String> {
     let mut client = Client::new(near);
     client.say(request).await;
     let talk = async {
-        let _ = client.answer().await;
+        if client.answer().await.status() == 100 {
+            client.say(chunk("e")).await;
+            client.say(LAST).await;
+            client.answer().await;
+        }
         drop(client);
     };
     tokio::join!(server.serve_connection(far, Some("10.0.0.1:99".parse().unwrap())), talk);
@@ -72,6 +76,13 @@ async fn a_transaction_is_one_event() {
         [
             "INFO message=transaction client=10.0.0.1:99 method=\"RESPMOD\" service=\"/x\" status=204 \
           verdict=\"unmodified\" preview=\"whole\" bytes_in=4 bytes_out=0 aborted=false"
+        ]
+    );
+    assert_eq!(
+        log_of(respmod("Preview: 4\r\n") + "4\r\nabcd\r\n0\r\n\r\n").await,
+        [
+            "INFO message=transaction client=10.0.0.1:99 method=\"RESPMOD\" service=\"/x\" status=200 \
+          verdict=\"unmodified\" preview=\"continued\" bytes_in=5 bytes_out=5 aborted=false"
         ]
     );
     assert_eq!(

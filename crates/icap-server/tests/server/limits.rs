@@ -79,7 +79,7 @@ fn routes_that_cannot_be_added() {
     assert_eq!(add(route("/two").alias("/zwei")), Ok(()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_paths_of_a_service_count_together() {
     let gate = Arc::new(Notify::new());
     let wait = Arc::clone(&gate);

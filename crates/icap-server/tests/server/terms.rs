@@ -20,7 +20,7 @@ fn log_request() -> String {
     "LOG icap://s/x ICAP/1.0\r\nHost: s\r\n\r\n".into()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_service_takes_so_many_at_a_time() {
     let gate = Arc::new(Semaphore::new(0));
     let entrance = Arc::clone(&gate);
@@ -245,7 +245,7 @@ async fn one_way_requests_are_not_answered() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_busy_service_says_nothing_to_one_way_requests() {
     let config = ServiceConfig::default().one_way(log()).concurrency(0);
     let service = service_fn(options().method(log()), |_| async { Ok(Reply::unmodified()) });
