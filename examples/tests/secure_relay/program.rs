@@ -47,6 +47,16 @@ pub(crate) fn tunnel(upstream: &[SocketAddr], more: &str) -> String {
     )
 }
 
+/// A connection in mode `icap`, without TLS in front, to these servers, and `more` lines.
+pub(crate) fn icap(upstream: &[SocketAddr], more: &str) -> String {
+    let upstream: Vec<_> = upstream.iter().map(|address| format!("'icap://{address}'")).collect();
+    format!(
+        "log = 'json'\n[[connection]]\nplain-listen = ['127.0.0.1:0']\nhealth-interval = 0\n\
+         upstream = [{}]\n{more}\n",
+        upstream.join(", ")
+    )
+}
+
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secure-relay"));
     command.kill_on_drop(true).env_remove("RUST_LOG").stdin(Stdio::null());
