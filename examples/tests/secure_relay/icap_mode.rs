@@ -29,7 +29,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             while !heard.ends_with(end.as_bytes()) {
                 match self.stream.read_u8().await {
                     Ok(byte) => heard.push(byte),
-                    Err(error) => break heard.extend(format!("[{error}]").bytes()),
+                    Err(error) => {
+                        heard.extend(format!("[{error}]").bytes());
+                        break;
+                    }
                 }
             }
         };
