@@ -132,7 +132,7 @@ async fn options(routes: &Routes, head: &RequestHead, mut transaction: Transacti
 }
 
 fn without_hop_by_hop(response: &ResponseHead) -> ResponseHead {
-    let mut response = response.clone().without_close();
+    let mut response = response.clone().forwarded();
     if response.headers().get("Upgrade").is_some() {
         response.edit(|fields| fields.remove("Upgrade"));
     }

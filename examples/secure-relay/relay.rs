@@ -45,7 +45,7 @@ pub(crate) struct Relay {
 
 /// What mode `icap` has beside that.
 struct Icap {
-    server: icap::Server,
+    server: Arc<icap::Server>,
     routes: Arc<Routes>,
     /// Where transactions look for the routes; another configuration may have put others there.
     current: Arc<ArcSwap<Routes>>,
@@ -181,8 +181,11 @@ impl Relay {
             }
         };
         if let Some(icap) = &self.icap {
-            icap.serve(entered, source, stopping).await;
-            self.count_end("closed");
+            let (server, name) = (Arc::clone(&icap.server), self.settings.name.clone());
+            // With it goes the last hold on servers that a newer configuration has no use for.
+            drop(self);
+            speak(&server, entered, source, stopping).await;
+            count_end(&name, "closed");
             let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(connection = name, %source, milliseconds, "ended");
             return;
@@ -196,7 +199,7 @@ impl Relay {
             Ok(connected) => connected,
             Err(error) => {
                 tracing::error!(connection = name, %source, "closed: no upstream server: {error:#}");
-                self.count_end("no-upstream");
+                count_end(name, "no-upstream");
                 return;
             }
         };
@@ -209,7 +212,7 @@ impl Relay {
             Patience { idle: self.settings.idle_timeout(), close: self.settings.close_timeout() };
         let counters = [counter("from-client"), counter("to-client")];
         let (moved, end) = tunnel::run(side, upstream, patience, counters, stopping).await;
-        self.count_end(end.word());
+        count_end(name, end.word());
         tracing::info!(
             connection = name,
             %source,
@@ -323,11 +326,6 @@ impl Relay {
             icap.current.store(Arc::clone(&icap.routes));
         }
     }
-
-    fn count_end(&self, end: &'static str) {
-        let labels = [("connection", self.settings.name.clone()), ("end", end.to_owned())];
-        metrics::counter!("secure_relay_connections_total", &labels).increment(1);
-    }
 }
 
 impl Icap {
@@ -343,32 +341,32 @@ impl Icap {
         let server = icap::Server::new()
             .timeouts(timeouts)
             .route(icap::server::Route::new("/", forward).fallback())?;
-        Ok(Self { server, routes, current: Arc::clone(current) })
+        Ok(Self { server: Arc::new(server), routes, current: Arc::clone(current) })
     }
+}
 
-    /// Answers the requests of a client until it or the relay has enough.
-    async fn serve(
-        &self,
-        client: Entered,
-        source: SocketAddr,
-        mut stopping: watch::Receiver<bool>,
-    ) {
-        let serving = async {
-            match client {
-                Entered::Plain(stream) => self.server.serve_connection(stream, Some(source)).await,
-                Entered::Tls(stream) => self.server.serve_connection(stream, Some(source)).await,
-            }
-        };
-        let stop = async {
-            // Fails when nobody is left to say so, which is the same.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-            self.server.handle().stop();
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = serving => {}
-            () = stop => {}
+/// Answers the requests of a client until it or the relay has enough.
+async fn speak(
+    server: &icap::Server,
+    client: Entered,
+    source: SocketAddr,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let serving = async {
+        match client {
+            Entered::Plain(stream) => server.serve_connection(stream, Some(source)).await,
+            Entered::Tls(stream) => server.serve_connection(stream, Some(source)).await,
         }
+    };
+    let stop = async {
+        // Fails when nobody is left to say so, which is the same.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        server.handle().stop();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = stop => {}
     }
 }
 
@@ -434,6 +432,11 @@ fn tls_error(error: std::io::Error) -> anyhow::Error {
         }
         _ => anyhow::Error::new(error).context("TLS handshake"),
     }
+}
+
+fn count_end(name: &str, end: &'static str) {
+    let labels = [("connection", name.to_owned()), ("end", end.to_owned())];
+    metrics::counter!("secure_relay_connections_total", &labels).increment(1);
 }
 
 fn clients(settings: &Connection) -> anyhow::Result<ClientAuth> {

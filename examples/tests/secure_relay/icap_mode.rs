@@ -129,7 +129,7 @@ async fn a_204_at_the_preview() {
     assert!(line["verdict"].is_string(), "{line}");
     // Both connections are used again.
     client.say(reqmod("Preview: 4\r\n", "4\r\nabcd\r\n0\r\n\r\n")).await;
-    server.hear("0\r\n\r\n0\r\n\r\n").await;
+    assert!(server.head().await.starts_with("REQMOD "));
 }
 
 #[tokio::test]
@@ -150,6 +150,26 @@ async fn a_continue_of_the_server_is_one_for_the_client() {
     let head = client.head().await;
     assert!(head.contains("\r\nX-Infection-Found: Type=0;\r\n"), "{head}");
     assert_eq!(client.hear("0\r\n\r\n").await, format!("{PAGE}3\r\nbad\r\n0\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn a_continue_and_the_answer_in_one_breath() {
+    let back = Back::new().await;
+    let program = relay(&[back.address], "").await;
+    let mut client = front(&program).await;
+    client.say(reqmod("Preview: 4\r\n", "4\r\nabcd\r\n0\r\n\r\n")).await;
+    let mut server = back.accept().await;
+    server.head().await;
+    server.hear("\r\n0\r\n\r\n").await;
+    let both = format!("ICAP/1.0 100 Continue\r\n\r\n{}", answer("200 OK", "", "3\r\nbad\r\n"));
+    server.say(both).await;
+    assert!(client.head().await.starts_with("ICAP/1.0 100 Continue\r\n"));
+    assert!(client.head().await.starts_with("ICAP/1.0 200 OK\r\n"));
+    client.hear("bad\r\n").await;
+    client.say("5\r\nefghi\r\n0\r\n\r\n").await;
+    assert_eq!(server.hear("0\r\n\r\n").await, "5\r\nefghi\r\n0\r\n\r\n");
+    server.say("0\r\n\r\n").await;
+    client.hear("0\r\n\r\n").await;
 }
 
 #[tokio::test]
@@ -391,6 +411,7 @@ async fn paths_are_the_clients_unless_the_server_has_one() {
             let mut talk = Talk { stream };
             loop {
                 let head = talk.head().await;
+                talk.head().await;
                 let uri = head.split(' ').nth(1).unwrap().to_owned();
                 let (_, path) = uri.rsplit_once('/').unwrap();
                 talk.say(format!("ICAP/1.0 404 No\r\nISTag: \"t\"\r\nX-Path: {path}\r\n\r\n"))
@@ -419,6 +440,9 @@ async fn paths_are_the_clients_unless_the_server_has_one() {
             "{head}"
         );
     }
+    client.say(bodiless("RESPMOD")).await;
+    let head = client.head().await;
+    assert!(head.contains("X-Path: own?q=1\r\n"), "{head}");
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@ use icap_proto::{Allow, Headers, HttpHead, IsTag, Method, RequestHead, ResponseH
 
 use super::error_head;
 use super::exchange::{Exchange, Rest, Work, catch};
+use super::reading::PreviewEnd;
 use super::sending_back::Splice;
 use super::transport::Transport;
+use crate::body_cell::Want;
 use crate::forward::{EndingSource, Forwarded};
 use crate::reply::{Fields, Kind};
 use crate::router::Found;
@@ -226,6 +228,9 @@ impl Exchange<'_> {
     fn pass_on<IO>(&mut self, forwarded: Forwarded, transport: &mut Transport<IO>) {
         let Forwarded { head, body, ending } = forwarded;
         let has_body = head.has_body();
+        if let Err(error) = self.continue_first(has_body, transport) {
+            return self.refuse(error.status_hint(), transport);
+        }
         if let Err(error) = self.put(head, Headers::new(), transport) {
             return self.blame(&error, transport);
         }
@@ -233,6 +238,21 @@ impl Exchange<'_> {
             self.ending = Some(ending);
             self.work = Work::Sending(body);
         }
+    }
+
+    /// Sends 100 Continue in front of an answer whose body reads on behind the preview: the other server may have said
+    /// both in one breath, and behind the head of the answer it is too late.
+    fn continue_first<IO>(
+        &mut self,
+        has_body: bool,
+        transport: &mut Transport<IO>,
+    ) -> Result<(), icap_proto::Error> {
+        let wanted = self.feeder.as_ref().map(|feeder| feeder.demand().want);
+        if has_body && self.preview == PreviewEnd::Waits && wanted == Some(Want::Continue) {
+            self.send_continue(transport)?;
+            self.continued = true;
+        }
+        Ok(())
     }
 
     /// Ends an answer of another server as that did.

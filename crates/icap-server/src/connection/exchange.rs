@@ -46,6 +46,8 @@ pub(super) struct Exchange<'a> {
     /// The way to the reader of the body; `None` when there is no body to read.
     pub(super) feeder: Option<Feeder>,
     pub(super) preview: PreviewEnd,
+    /// 100 Continue was sent, and the reader does not know yet.
+    pub(super) continued: bool,
     /// The whole request has arrived.
     pub(super) ended: bool,
     /// The request broke off.
@@ -113,6 +115,7 @@ impl<'a> Exchange<'a> {
             answering: Answering::new(&head, tag),
             feeder: None,
             preview: PreviewEnd::None,
+            continued: false,
             ended: false,
             failure: None,
             original: None,

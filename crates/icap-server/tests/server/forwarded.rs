@@ -29,7 +29,7 @@ const NO_CONTENT: &str = "ICAP/1.0 204 Nothing  here\r\nISTag: \"o\"\r\nX-Found:
 async fn a_head_goes_out_as_it_came() {
     let mut client = client(|request| async move {
         let (_, _preview) = request.preview().await?;
-        Ok(Reply::forwarded(head(NO_CONTENT).without_close(), (), Ending::default))
+        Ok(Reply::forwarded(head(NO_CONTENT).forwarded(), (), Ending::default))
     });
     for _ in 0..2 {
         client.say(respmod("Preview: 4\r\n") + "4\r\nabcd\r\n0\r\n\r\n").await;
@@ -92,6 +92,31 @@ async fn an_answer_ends_as_the_other_servers_did() {
         said.push(char::from(byte[0]));
     }
     assert!(said.ends_with("3\r\nnew\r\n0; use-original-body=2\r\n\r\nX-V: yes\r\n\r\n"), "{said}");
+}
+
+/// Behind the head of the answer it would be too late.
+#[tokio::test]
+async fn a_continue_that_is_due_goes_before_the_answer() {
+    use http_body_util::BodyExt;
+    let answer = format!(
+        "ICAP/1.0 200 OK\r\nISTag: \"o\"\r\nEncapsulated: res-hdr=0, res-body={}\r\n\r\n{PAGE}",
+        PAGE.len()
+    );
+    let mut client = client(move |request| {
+        let head = head(&answer);
+        async move {
+            let (_, preview) = request.preview().await?;
+            let mut body = preview.into_body();
+            let _preview = body.frame().await;
+            let _asked = futures_util::poll!(std::pin::pin!(body.frame()));
+            Ok(Reply::forwarded(head, body, Ending::default))
+        }
+    });
+    client.say(respmod("Preview: 4\r\n") + "4\r\nabcd\r\n0\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 100);
+    client.say("2\r\nef\r\n0\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), &answer.body[..]), (200, &b"ef"[..]));
 }
 
 /// 100 Continue is sent when somebody reads on, and not before.
