@@ -7,7 +7,7 @@ set -euo pipefail
 # A|B: either will do, A is installed. Squid's two builds exclude each other, so one that is there stays.
 PACKAGES=(
     build-essential ca-certificates curl git procps python3 valgrind # building and checking
-    'squid-openssl|squid' c-icap libc-icap-mod-virus-scan clamav-daemon # the products of ci/interop.sh
+    'squid-openssl|squid' c-icap libc-icap-mod-virus-scan clamav-daemon stunnel4 openssl # the products of ci/interop.sh
 )
 POLICY=/usr/sbin/policy-rc.d
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! secure-relay new-identity relay.pem
-//! secure-relay --mode tunnel --identity relay.pem --client-ca cloud.pem --upstream icap://10.0.0.5:1344
+//! secure-relay --identity relay.pem --client-ca cloud.pem --upstream icap://10.0.0.5:1344
 //! ```
 //!
 //! `docs/secure-relay.md` has the whole story. Exit code: 0 when it was stopped as asked or nothing is wrong, 1 when
