@@ -205,7 +205,10 @@ impl<B> Download<B> {
     fn end(&mut self) {
         self.transaction.complete();
         let client::Ending { icap_trailer, original_from, .. } = self.answer.ending().clone();
-        let _ = self.ending.set(Ending { icap_trailer, original_from });
+        let mut ending = Ending::default();
+        ending.icap_trailer = icap_trailer;
+        ending.original_from = original_from;
+        let _ = self.ending.set(ending);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::ReplyBody;
 
 /// What stands behind the body of an answer that is [passed on](crate::Reply::forwarded).
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Ending {
     /// The fields of the ICAP trailer that the head promises (draft-rousskov-icap-trailers).
     pub icap_trailer: Headers,
