@@ -90,11 +90,9 @@ fn health(current: &Current) -> (StatusCode, String) {
     let connections: Vec<_> = relays
         .iter()
         .map(|relay| {
-            let upstream =
-                relay.group.servers.iter().map(
-                    |server| json!({ "uri": server.uri.to_string(), "up": !server.has_failed() }),
-                );
-            let upstream: Vec<_> = upstream.collect();
+            let upstream = relay.servers().into_iter();
+            let upstream: Vec<_> =
+                upstream.map(|(uri, up)| json!({ "uri": uri, "up": up })).collect();
             json!({ "name": relay.settings.name, "open": relay.live(), "upstream": upstream })
         })
         .collect();
@@ -109,10 +107,9 @@ fn gauges(current: &Current) {
         let name = relay.settings.name.clone();
         let live = u32::try_from(relay.live()).unwrap_or(u32::MAX);
         metrics::gauge!("secure_relay_connections_open", "connection" => name.clone()).set(live);
-        for server in &relay.group.servers {
-            let labels = [("connection", name.clone()), ("upstream", server.uri.to_string())];
-            let up = u8::from(!server.has_failed());
-            metrics::gauge!("secure_relay_upstream_up", &labels).set(up);
+        for (uri, up) in relay.servers() {
+            let labels = [("connection", name.clone()), ("upstream", uri)];
+            metrics::gauge!("secure_relay_upstream_up", &labels).set(u8::from(up));
         }
     }
 }
@@ -122,6 +119,8 @@ fn describe() {
         ("secure_relay_connections_total", "Connections that have ended, by how."),
         ("secure_relay_refused_total", "Connections that were not let in, by why."),
         ("secure_relay_bytes_total", "Bytes that went through, by direction."),
+        ("secure_relay_transactions_total", "Transactions, by method, status and end."),
+        ("secure_relay_verdicts_total", "Answers by what the profile makes of them."),
         ("secure_relay_upstream_failures_total", "Failed attempts to reach a server for a client."),
         ("secure_relay_reloads_total", "Configurations read after SIGHUP, by result."),
     ] {

@@ -1,17 +1,14 @@
 //! `check`: everything looked at before anybody connects.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use icap::{Client, ServiceUri};
-use icap_client::rustls::crypto::ring;
-use icap_client::{Error, Tls};
+use icap_client::Error;
 
 use crate::args::Flags;
 use crate::config::Upstream;
 use crate::front::ClientAuth;
 use crate::relay::{Relay, States};
+use crate::routes;
 
 /// Prints a line for each thing looked at: `ok`, `warn` or `FAIL`. 0 without a FAIL, 1 with one, 2 when flags or
 /// configuration are wrong.
@@ -90,7 +87,7 @@ fn facts(report: &mut Report, relay: &Relay, days: u32) {
 }
 
 async fn servers(report: &mut Report, relay: &Relay) {
-    for (server, upstream) in relay.group.servers.iter().zip(&relay.settings.upstream) {
+    for (server, upstream) in relay.group.servers.iter().zip(relay.settings.all_servers()) {
         let uri = &server.uri;
         match server.connect(relay.settings.connect_timeout()).await {
             Err(error) => {
@@ -115,7 +112,8 @@ enum Asked {
 }
 
 async fn options(relay: &Relay, upstream: &Upstream) -> Result<String, Asked> {
-    let client = client(relay, upstream).map_err(|error| Asked::Failed(format!("{error:#}")))?;
+    let client = routes::client(&relay.settings, upstream)
+        .map_err(|error| Asked::Failed(format!("{error:#}")))?;
     match client.options().await {
         Ok(options) => {
             let methods: Vec<_> = options.methods().iter().map(ToString::to_string).collect();
@@ -133,27 +131,6 @@ async fn options(relay: &Relay, upstream: &Upstream) -> Result<String, Asked> {
         Err(error @ Error::Status(_)) => Err(Asked::Status(format!("OPTIONS: {error}"))),
         Err(error) => Err(Asked::Failed(with_causes(&error))),
     }
-}
-
-fn client(relay: &Relay, upstream: &Upstream) -> anyhow::Result<Client> {
-    let uri: &ServiceUri = &upstream.uri;
-    let builder = Client::builder(uri.clone());
-    if !uri.is_secure() {
-        return Ok(builder.build()?);
-    }
-    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
-    let mut tls = Tls::new().crypto_provider(ring::default_provider().into());
-    if let Some(path) = &relay.settings.upstream_ca {
-        tls = tls.roots_pem(read(path)?);
-    }
-    if let Some(path) = &relay.settings.upstream_identity {
-        let pem = read(path)?;
-        tls = tls.client_pem(pem.clone(), pem);
-    }
-    if let Some(name) = &upstream.tls_name {
-        tls = tls.server_name(name);
-    }
-    Ok(builder.tls(tls).build()?)
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use icap::ServiceUri;
+use icap::proto::Method;
+use icap::verdict::Profile;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
@@ -57,6 +59,7 @@ pub(crate) struct Connection {
     pub(crate) upstream_identity: Option<PathBuf>,
     pub(crate) balance: Balance,
     pub(crate) profile: Option<String>,
+    pub(crate) client_ip: ClientIp,
     pub(crate) max_connections: usize,
     pub(crate) max_per_source: usize,
     handshake_timeout: u64,
@@ -86,6 +89,7 @@ impl Default for Connection {
             upstream_identity: None,
             balance: Balance::default(),
             profile: None,
+            client_ip: ClientIp::default(),
             max_connections: 1024,
             max_per_source: 256,
             handshake_timeout: 10,
@@ -108,7 +112,18 @@ pub(crate) enum Mode {
     Tunnel,
 }
 
-/// Which server takes the next connection.
+/// What becomes of the field `X-Client-IP` of requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ClientIp {
+    /// It goes on as it came
+    #[default]
+    Keep,
+    /// Where there is none, it names who connected to the relay
+    Add,
+}
+
+/// Which server takes the next connection or transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Balance {
@@ -133,7 +148,7 @@ pub(crate) enum Log {
 }
 
 /// A server: its URI alone, or a table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Upstream {
     pub(crate) uri: ServiceUri,
     pub(crate) max_connections: Option<usize>,
@@ -179,16 +194,18 @@ impl Connection {
             self.listen.push(SocketAddr::from(([0, 0, 0, 0], 11344)));
         }
         match self.mode {
-            Mode::Icap => bail!(
-                "mode `icap` is not part of this version; mode `tunnel` passes ICAP through unread"
-            ),
+            Mode::Icap => {
+                if let Some(name) = &self.profile {
+                    ensure!(Profile::named(name).is_some(), "no profile is called {name:?}");
+                }
+            }
             Mode::Tunnel => {
                 let separate =
                     !self.reqmod_upstream.is_empty() || !self.respmod_upstream.is_empty();
                 ensure!(
-                    !separate && self.profile.is_none(),
-                    "`reqmod-upstream`, `respmod-upstream` and `profile` need mode `icap`: a tunnel does not \
-                     know what is said in it"
+                    !separate && self.profile.is_none() && self.client_ip == ClientIp::Keep,
+                    "`reqmod-upstream`, `respmod-upstream`, `profile` and `client-ip` need mode `icap`: a tunnel \
+                     does not know what is said in it"
                 );
             }
         }
@@ -197,7 +214,9 @@ impl Connection {
             "no identity: TLS needs the certificate and the key of the relay (`identity`, `--identity`; \
              `secure-relay new-identity` makes one)"
         );
-        ensure!(!self.upstream.is_empty(), "no upstream server (`upstream`, `--upstream`)");
+        let has_servers =
+            [Method::Reqmod, Method::Respmod].iter().all(|method| !self.servers(method).is_empty());
+        ensure!(has_servers, "no upstream server (`upstream`, `--upstream`)");
         ensure!(
             self.client_ca.is_none() || self.pin_client.is_none(),
             "`client-ca` and `pin-client` are two answers to one question: give one of them"
@@ -239,6 +258,20 @@ impl Connection {
         ]
         .into_iter()
         .flatten()
+    }
+
+    /// The servers for a method.
+    pub(crate) fn servers(&self, method: &Method) -> &[Upstream] {
+        let own = match method {
+            Method::Respmod => &self.respmod_upstream,
+            _ => &self.reqmod_upstream,
+        };
+        if own.is_empty() { &self.upstream } else { own }
+    }
+
+    /// All servers.
+    pub(crate) fn all_servers(&self) -> impl Iterator<Item = &Upstream> {
+        self.upstream.iter().chain(&self.reqmod_upstream).chain(&self.respmod_upstream)
     }
 
     /// From the first byte to the end of the handshake.
@@ -407,13 +440,22 @@ mod tests {
         let whole = format!("{tunnel}identity = 'a'\nupstream = ['icap://b']\n");
         assert!(Config::parse(&whole).unwrap().connections.pop().unwrap().check().is_ok());
         for (text, word) in [
-            ("[[connection]]".to_owned(), "mode `icap` is not part of this version"),
+            ("[[connection]]".to_owned(), "no identity"),
+            (
+                "[[connection]]\nidentity = 'a'\nreqmod-upstream = ['icap://a']".to_owned(),
+                "no upstream",
+            ),
+            (
+                "[[connection]]\nidentity = 'a'\nupstream = ['icap://a']\nprofile = 'x'".to_owned(),
+                "no profile is called \"x\"",
+            ),
             (tunnel.to_owned(), "no identity"),
             (format!("{tunnel}identity = 'a'"), "no upstream"),
             (format!("{tunnel}upstream = ['http://a']"), "http://a"),
             (format!("{whole}client-ca = 'a'\npin-client = 'b'"), "give one of them"),
             (format!("{whole}profile = 'a'"), "need mode `icap`"),
             (format!("{whole}reqmod-upstream = ['icap://a']"), "need mode `icap`"),
+            (format!("{whole}client-ip = 'add'"), "need mode `icap`"),
             (format!("{whole}idle-timeout = 0"), "`idle-timeout` is 0"),
             (format!("{whole}idle-timeout = 31536001"), "longer than a year"),
             (format!("{whole}plain-listen = ['[::1]:1']\nclient-ca = 'a'\n"), "TLS listener"),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! secure-relay new-identity relay.pem
-//! secure-relay --mode tunnel --identity relay.pem --client-ca cloud.pem --upstream icap://10.0.0.5:1344
+//! secure-relay --identity relay.pem --client-ca cloud.pem --upstream icap://10.0.0.5:1344
 //! ```
 //!
 //! `docs/secure-relay.md` has the whole story. Exit code: 0 when it was stopped as asked or nothing is wrong, 1 when
@@ -24,16 +24,22 @@ mod allow;
 mod args;
 mod check;
 mod config;
+mod forward;
 mod front;
 mod identity;
 mod import;
 mod new_identity;
 mod proxy;
 mod relay;
+mod routes;
 mod service;
 mod systemd;
+mod transaction;
 mod tunnel;
 mod upstream;
+
+/// What is logged unless told otherwise. Transactions have a line of the relay's own, with what it knows of them.
+const LOGGED: &str = "info,icap_server::access=off";
 
 /// Between two looks at the certificates.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -131,7 +137,7 @@ async fn reload(service: &mut Service, flags: &Flags, config: &mut Config) {
 }
 
 fn start_log(form: Log) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match form {
         Log::Json => log.json().flatten_event(true).init(),

@@ -27,7 +27,7 @@ pub(crate) fn run(wanted: &NewIdentity) -> anyhow::Result<()> {
         "{file}: certificate and private key, {} days. It stays on this machine.\n\
          The lines above, from BEGIN to END CERTIFICATE, are what the cloud side gets (\"cert.pem\", \"public \
          certificate\"); `openssl x509 -in {file}` shows them again.\n\
-         Start: secure-relay --mode tunnel --identity {file} --client-ca CLOUD.pem --upstream icap://SERVER:1344",
+         Start: secure-relay --identity {file} --client-ca CLOUD.pem --upstream icap://SERVER:1344",
         wanted.days
     );
     Ok(())

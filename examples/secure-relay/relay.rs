@@ -7,19 +7,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::allow::{self, AllowList};
-use crate::config::{Connection, Upstream};
+use crate::config::{Connection, Mode, Upstream};
+use crate::forward::Forward;
 use crate::front::{self, ClientAuth};
 use crate::identity::{self, Facts, Identity};
 use crate::proxy;
-use crate::tunnel::{self, Patience, Side};
+use crate::routes::Routes;
+use crate::tunnel::{self, BUFFER, Patience, Side};
 use crate::upstream::{self, Group, Server};
 
 /// A connection of the configuration with everything that it names read and checked.
@@ -29,7 +33,9 @@ pub(crate) struct Relay {
     pub(crate) clients: ClientAuth,
     pub(crate) allow: Option<AllowList>,
     proxies: AllowList,
+    /// All servers; in mode `tunnel` connections go there.
     pub(crate) group: Group,
+    icap: Option<Icap>,
     /// The relay's own certificate, then those of `client-ca` or `pin-client`.
     pub(crate) certificates: Vec<Facts>,
     /// What is odd but works.
@@ -37,11 +43,35 @@ pub(crate) struct Relay {
     state: Arc<State>,
 }
 
+/// What mode `icap` has beside that.
+struct Icap {
+    server: Arc<icap::Server>,
+    routes: Arc<Routes>,
+    /// Where transactions look for the routes; another configuration may have put others there.
+    current: Arc<ArcSwap<Routes>>,
+}
+
+/// A client that was let in.
+enum Entered {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl From<Entered> for Side {
+    fn from(entered: Entered) -> Self {
+        match entered {
+            Entered::Plain(stream) => Self::plain(stream),
+            Entered::Tls(stream) => Self::front(*stream),
+        }
+    }
+}
+
 /// What lives longer than a configuration.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct States {
     relays: HashMap<String, Arc<State>>,
     servers: HashMap<(String, String), Arc<upstream::State>>,
+    routes: HashMap<String, Arc<ArcSwap<Routes>>>,
 }
 
 /// Who is connected.
@@ -81,8 +111,22 @@ impl Relay {
         let group = group(&settings, &provider, states)?;
         let state = states.relays.entry(settings.name.clone()).or_default();
         let state = Arc::clone(state);
-        let mut relay =
-            Self { settings, tls, clients, allow, proxies, group, certificates, warnings, state };
+        let icap = match settings.mode {
+            Mode::Tunnel => None,
+            Mode::Icap => Some(Icap::new(&settings, states)?),
+        };
+        let mut relay = Self {
+            settings,
+            tls,
+            clients,
+            allow,
+            proxies,
+            group,
+            icap,
+            certificates,
+            warnings,
+            state,
+        };
         relay.warn_of_openness();
         Ok(relay)
     }
@@ -126,7 +170,7 @@ impl Relay {
     ) {
         let name = self.settings.name.as_str();
         let began = Instant::now();
-        let (side, source, _place) = match self.enter(stream, peer, secure).await {
+        let (entered, source, _place) = match self.enter(stream, peer, secure).await {
             Ok(entered) => entered,
             Err(refusal) => {
                 let labels = [("connection", name.to_owned()), ("kind", refusal.kind.to_owned())];
@@ -136,6 +180,17 @@ impl Relay {
                 return;
             }
         };
+        if let Some(icap) = &self.icap {
+            let (server, name) = (Arc::clone(&icap.server), self.settings.name.clone());
+            // With it goes the last hold on servers that a newer configuration has no use for.
+            drop(self);
+            speak(&server, entered, source, stopping).await;
+            count_end(&name, "closed");
+            let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(connection = name, %source, milliseconds, "ended");
+            return;
+        }
+        let side = Side::from(entered);
         let (server, upstream, _room) = match self
             .group
             .connect(self.settings.connect_timeout())
@@ -144,7 +199,7 @@ impl Relay {
             Ok(connected) => connected,
             Err(error) => {
                 tracing::error!(connection = name, %source, "closed: no upstream server: {error:#}");
-                self.count_end("no-upstream");
+                count_end(name, "no-upstream");
                 return;
             }
         };
@@ -157,7 +212,7 @@ impl Relay {
             Patience { idle: self.settings.idle_timeout(), close: self.settings.close_timeout() };
         let counters = [counter("from-client"), counter("to-client")];
         let (moved, end) = tunnel::run(side, upstream, patience, counters, stopping).await;
-        self.count_end(end.word());
+        count_end(name, end.word());
         tracing::info!(
             connection = name,
             %source,
@@ -175,7 +230,7 @@ impl Relay {
         mut stream: TcpStream,
         peer: SocketAddr,
         secure: bool,
-    ) -> Result<(Side, SocketAddr, Place), Refusal> {
+    ) -> Result<(Entered, SocketAddr, Place), Refusal> {
         let now = Instant::now();
         let deadline = now.checked_add(self.settings.handshake_timeout()).unwrap_or(now);
         let refuse = |source: SocketAddr, kind: &'static str| {
@@ -202,7 +257,7 @@ impl Relay {
         let place = self.place(source.ip(), limit).map_err(refuse(source, "limit"))?;
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.as_ref().filter(|_| secure) else {
-            return Ok((Side::plain(stream), source, place));
+            return Ok((Entered::Plain(stream), source, place));
         };
         let shaking = async {
             expect_tls(&stream).await?;
@@ -212,7 +267,9 @@ impl Relay {
             Ok(result) => result,
             Err(_) => Err(anyhow::anyhow!("no TLS handshake in time")),
         };
-        Ok((Side::front(shaken.map_err(refuse(source, "handshake"))?), source, place))
+        let mut shaken = shaken.map_err(refuse(source, "handshake"))?;
+        shaken.get_mut().1.set_buffer_limit(Some(BUFFER));
+        Ok((Entered::Tls(Box::new(shaken)), source, place))
     }
 
     /// One of `max-connections`, and of `limit` for its source.
@@ -243,12 +300,73 @@ impl Relay {
 
     /// Whether at least one server can be reached, as far as is known.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.group.servers.iter().any(|server| !server.has_failed())
+        match &self.icap {
+            Some(icap) => icap.routes.is_healthy(),
+            None => self.group.servers.iter().any(|server| !server.has_failed()),
+        }
     }
 
-    fn count_end(&self, end: &'static str) {
-        let labels = [("connection", self.settings.name.clone()), ("end", end.to_owned())];
-        metrics::counter!("secure_relay_connections_total", &labels).increment(1);
+    /// Each server, and whether it could be reached when it was last tried.
+    pub(crate) fn servers(&self) -> Vec<(String, bool)> {
+        let of = |server: &Server| (server.uri.to_string(), !server.has_failed());
+        match &self.icap {
+            Some(icap) => icap.routes.servers(),
+            None => self.group.servers.iter().map(of).collect(),
+        }
+    }
+
+    /// The routes of mode `icap`.
+    pub(crate) fn routes(&self) -> Option<&Routes> {
+        self.icap.as_ref().map(|icap| &*icap.routes)
+    }
+
+    /// Sends transactions from now on where this configuration says, on connections that are open, too.
+    pub(crate) fn put_in_force(&self) {
+        if let Some(icap) = &self.icap {
+            icap.current.store(Arc::clone(&icap.routes));
+        }
+    }
+}
+
+impl Icap {
+    fn new(settings: &Connection, states: &mut States) -> anyhow::Result<Self> {
+        let routes = Arc::new(Routes::new(settings)?);
+        let current = states.routes.entry(settings.name.clone());
+        let current = current.or_insert_with(|| Arc::new(ArcSwap::new(Arc::clone(&routes))));
+        let mut timeouts = icap::server::Timeouts::default();
+        timeouts.idle = settings.idle_timeout();
+        timeouts.body = settings.idle_timeout();
+        timeouts.write = settings.idle_timeout();
+        let forward = Forward::new(Arc::clone(current))?;
+        let server = icap::Server::new()
+            .timeouts(timeouts)
+            .route(icap::server::Route::new("/", forward).fallback())?;
+        Ok(Self { server: Arc::new(server), routes, current: Arc::clone(current) })
+    }
+}
+
+/// Answers the requests of a client until it or the relay has enough.
+async fn speak(
+    server: &icap::Server,
+    client: Entered,
+    source: SocketAddr,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let serving = async {
+        match client {
+            Entered::Plain(stream) => server.serve_connection(stream, Some(source)).await,
+            Entered::Tls(stream) => server.serve_connection(stream, Some(source)).await,
+        }
+    };
+    let stop = async {
+        // Fails when nobody is left to say so, which is the same.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        server.handle().stop();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = stop => {}
     }
 }
 
@@ -316,6 +434,11 @@ fn tls_error(error: std::io::Error) -> anyhow::Error {
     }
 }
 
+fn count_end(name: &str, end: &'static str) {
+    let labels = [("connection", name.to_owned()), ("end", end.to_owned())];
+    metrics::counter!("secure_relay_connections_total", &labels).increment(1);
+}
+
 fn clients(settings: &Connection) -> anyhow::Result<ClientAuth> {
     Ok(match (&settings.client_ca, &settings.pin_client) {
         (Some(path), _) => ClientAuth::Issued(identity::certificates(path).context("client-ca")?),
@@ -331,12 +454,12 @@ fn group(
     provider: &Arc<CryptoProvider>,
     states: &mut States,
 ) -> anyhow::Result<Group> {
-    let connector = match settings.upstream.iter().any(|upstream| upstream.uri.is_secure()) {
+    let connector = match settings.all_servers().any(|upstream| upstream.uri.is_secure()) {
         true => Some(connector(settings, provider)?),
         false => None,
     };
-    let mut servers = Vec::with_capacity(settings.upstream.len());
-    for Upstream { uri, max_connections, tls_name } in &settings.upstream {
+    let mut servers = Vec::new();
+    for Upstream { uri, max_connections, tls_name } in settings.all_servers() {
         let key = (settings.name.clone(), uri.to_string());
         let state = Arc::clone(states.servers.entry(key).or_default());
         let connector = connector.clone().filter(|_| uri.is_secure());

@@ -86,8 +86,15 @@ impl Service {
         self.watchers = JoinSet::new();
         for relay in &relays {
             announce(relay, warning_days);
-            if let Some(interval) = relay.settings.health_interval() {
-                self.watchers.spawn(look_after(Arc::clone(relay), interval));
+            relay.put_in_force();
+            let Some(interval) = relay.settings.health_interval() else { continue };
+            match relay.routes() {
+                None => drop(self.watchers.spawn(look_after(Arc::clone(relay), interval))),
+                Some(routes) => {
+                    for group in routes.groups() {
+                        self.watchers.spawn(group.watch(interval));
+                    }
+                }
             }
         }
         let kept = std::mem::take(&mut self.listeners).into_iter();

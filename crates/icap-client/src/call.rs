@@ -1,5 +1,7 @@
 //! One call: from a message to its outcome.
 
+mod forward;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +15,7 @@ use icap_proto::{
 };
 use tokio::time::Instant;
 
+pub(crate) use self::forward::{forward, names_service};
 use crate::adapted::Adapted;
 use crate::authentication::{Login, Sent, is_refusal};
 use crate::client::Shared;

@@ -11,6 +11,7 @@ use crate::builder::ClientBuilder;
 use crate::call::{self, Failed};
 use crate::connect::Dialer;
 use crate::error::{BoxError, Error, Failure, Invalid};
+use crate::forward::{Forward, Forwarded};
 use crate::message::{Reqmod, Respmod};
 use crate::negotiation::Negotiation;
 use crate::offer::PreviewSize;
@@ -191,6 +192,23 @@ impl Client {
         let (message, body) = message.into_parts();
         let adapted = call::adapt(&self.shared, message, Source::new(body), None).await;
         adapted.map_err(Failed::into_failure)
+    }
+
+    /// Sends on a request of another ICAP client, as proxies do: with its own method, preview and `Allow`, and any
+    /// answer is one. Nothing is negotiated for it. It goes to the path of the [client's URI](Self::uri), and when
+    /// that has none to its own.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn forward<B>(&self, request: Forward<B>) -> Result<Forwarded<B>, Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let (terms, body) = request.into_parts();
+        let forwarded = call::forward(&self.shared, &terms, Source::new(body), None).await;
+        forwarded.map_err(|(error, _)| error)
     }
 
     /// Asks the service now what it can do (RFC 3507 section 4.10), however fresh the last answer is. The calls

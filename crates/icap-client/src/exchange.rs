@@ -315,6 +315,11 @@ impl<B> Exchange<B> {
         self.source.stop_keeping();
     }
 
+    /// Whether nothing of the body is gone.
+    pub(crate) const fn is_replayable(&self) -> bool {
+        self.source.is_whole()
+    }
+
     /// Closes the connection and gives the body out.
     pub(crate) fn into_source(self: Box<Self>) -> Box<Source<B>> {
         self.source

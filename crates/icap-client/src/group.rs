@@ -23,6 +23,7 @@ use self::verdict::Verdict;
 use crate::call::{self, Failed};
 use crate::client::Client;
 use crate::error::{BoxError, Error, Failure, Invalid};
+use crate::forward::{Forward, Forwarded};
 use crate::message::{Message, Reqmod, Respmod};
 use crate::outcome::Outcome;
 use crate::source::Source;
@@ -157,6 +158,59 @@ impl ServiceGroup {
         self.adapt(message, body).await
     }
 
+    /// Sends on a request of another ICAP client by one of the members, see [`Client::forward`].
+    ///
+    /// Which failures go to the next member is as above, except that 404, 405 and 501 are answers: what service is
+    /// asked for is the other client's choice. An answer that nobody can better is given out as it is.
+    ///
+    /// # Errors
+    ///
+    /// That of the last member.
+    pub async fn forward<B>(&self, request: Forward<B>) -> Result<Forwarded<B>, Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let until = deadline(self.table.total);
+        let (terms, body) = request.into_parts();
+        let mut source = Source::new(body);
+        let mut tried = Vec::new();
+        let mut last = Error::Invalid(Invalid::NoMembers);
+        let mut next = self.table.next(&tried);
+        while let Some(attempt) = next {
+            tried.push(attempt.tried());
+            match call::forward(attempt.client.shared(), &terms, source, until).await {
+                Ok(answer) => {
+                    let verdict = Verdict::of_forwarded(answer.response().status());
+                    if verdict == Verdict::Answered {
+                        attempt.answered(Asked::Call);
+                        return Ok(answer);
+                    }
+                    last = Error::Status(Box::new(answer.response().clone()));
+                    attempt.failed(verdict, Asked::Call, &last);
+                    next = self.table.next(&tried).filter(|_| !is_past(until));
+                    if next.is_none() {
+                        return Ok(answer);
+                    }
+                    source = match answer.into_source() {
+                        Ok(source) => source,
+                        Err(answer) => return Ok(*answer),
+                    };
+                }
+                Err((error, rest)) => {
+                    let verdict = Verdict::of(&error);
+                    attempt.failed(verdict, Asked::Call, &error);
+                    (last, source) = (error, rest);
+                    if !verdict.fails_over() || is_past(until) || !source.rewind() {
+                        break;
+                    }
+                    next = self.table.next(&tried);
+                }
+            }
+        }
+        Err(last)
+    }
+
     /// Asks one of the members what it can do, see [`Client::options`].
     ///
     /// # Errors
@@ -175,7 +229,7 @@ impl ServiceGroup {
                 }
                 Err(error) => last = error,
             }
-            let verdict = Verdict::of_probe(&last);
+            let verdict = Verdict::of_probe(&last, attempt.client.uri());
             attempt.failed(verdict, Asked::Probe, &last);
             if !verdict.fails_over() || is_past(until) {
                 break;

@@ -108,6 +108,7 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
+mod forward;
 mod group;
 mod knowledge;
 mod message;
@@ -138,6 +139,7 @@ pub use connect::Connect;
 #[cfg(unix)]
 pub use connect::UnixConnector;
 pub use error::{BoxError, Error, Failure, Invalid, InvalidTls};
+pub use forward::{Ending, Forward, Forwarded};
 pub use group::{Balance, MemberState, MemberStatus, ServiceGroup, ServiceGroupBuilder};
 pub use message::{Reqmod, Respmod, SentTo};
 pub use original::{Original, Replay};

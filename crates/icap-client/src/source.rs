@@ -70,9 +70,14 @@ impl<B> Source<B> {
         }
     }
 
+    /// Whether nothing of the body is gone.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.keeping && !matches!(self.end, Some(End::Failed))
+    }
+
     /// Goes back to the first byte, and keeps all again until a limit is set; false when a part of the body is gone.
     pub(crate) fn rewind(&mut self) -> bool {
-        if !self.keeping || matches!(self.end, Some(End::Failed)) {
+        if !self.is_whole() {
             return false;
         }
         self.handed = 0;

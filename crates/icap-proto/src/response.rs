@@ -41,6 +41,8 @@ pub struct ResponseHead {
     preview: Option<u64>,
     close: bool,
     trailer: bool,
+    /// Folded values are written as they were read.
+    keeps_folds: bool,
     encapsulated: Option<Encapsulated>,
     http_request: Option<HttpHead>,
     http_response: Option<HttpHead>,
@@ -58,6 +60,7 @@ impl ResponseHead {
                 preview: None,
                 close: false,
                 trailer: false,
+                keeps_folds: false,
                 encapsulated: None,
                 http_request: None,
                 http_response: None,
@@ -169,6 +172,41 @@ impl ResponseHead {
         self.http_response.or(self.http_request)
     }
 
+    /// Changes the fields of the ICAP head, as a proxy does; lines that the closure leaves alone stay byte for byte.
+    /// Framing fields are written from what the head says, whatever stands here.
+    ///
+    /// ```
+    /// use icap_proto::{ResponseHead, StatusCode};
+    ///
+    /// let mut head = ResponseHead::builder(StatusCode::OK).header("Max-Connections", "100")?.build()?;
+    /// head.edit(|fields| fields.set("Max-Connections", "16"))?;
+    /// assert_eq!(head.headers().get("Max-Connections"), Some(&b"16"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn edit<T>(&mut self, change: impl FnOnce(&mut Headers) -> T) -> T {
+        change(&mut self.headers)
+    }
+
+    /// The head as a proxy sends it on: without `Connection: close`, which spoke of the connection it came on, and
+    /// with folded values as they are. In `X-Violations-Found` the lines of a value have a meaning; otherwise folds
+    /// are read and never written (RFC 9112 section 5.2).
+    ///
+    /// ```
+    /// use icap_proto::{Leniency, Limits, ResponseHead};
+    ///
+    /// let text = b"ICAP/1.0 204 Ok\r\nX-Violations-Found: 1\r\n\tfile.doc\r\n\tEICAR\r\n\r\n";
+    /// let parsed = ResponseHead::parse(text, &Limits::default(), &Leniency::default())?;
+    /// let (head, _) = parsed.expect("all of it is there");
+    /// assert_eq!(head.forwarded().to_bytes(), text[..]);
+    /// # Ok::<(), icap_proto::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn forwarded(mut self) -> Self {
+        self.close = false;
+        self.keeps_folds = true;
+        self
+    }
+
     /// The parts, where an absent field means none.
     pub(crate) fn parts(&self) -> Encapsulated {
         self.encapsulated.unwrap_or(Encapsulated::NONE)
@@ -212,7 +250,11 @@ impl ResponseHead {
         out.extend_from_slice(b" ");
         out.extend_from_slice(&self.reason);
         out.extend_from_slice(b"\r\n");
-        encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
+        if self.keeps_folds {
+            encode::lines_except(out, &self.headers, &WRITTEN_BY_ENCODER);
+        } else {
+            encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
+        }
         encode_allow(out, self.allow);
         if self.ends_with_icap_trailer() {
             encode_trailer(out, &self.headers);
@@ -422,6 +464,7 @@ impl Head for ResponseHead {
             preview: common.preview,
             close: common.close || message.misframed,
             trailer: common.trailer,
+            keeps_folds: false,
             encapsulated: common.encapsulated.map(|_| message.list),
             http_request: message.http_request,
             http_response: message.http_response,

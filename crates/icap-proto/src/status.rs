@@ -58,6 +58,8 @@ status_codes! {
     BAD_GATEWAY = 502, "Bad Gateway";
     /// 503: over a connection limit of this service.
     SERVICE_UNAVAILABLE = 503, "Service Overloaded";
+    /// 504: an ICAP proxy waited too long for the answer of its server.
+    GATEWAY_TIMEOUT = 504, "Gateway Timeout";
     /// 505: the server does not speak this version.
     VERSION_NOT_SUPPORTED = 505, "ICAP Version Not Supported";
 }

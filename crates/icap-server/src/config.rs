@@ -35,6 +35,7 @@ pub struct ServiceConfig {
     needs_http_request: bool,
     needs_http_response: bool,
     one_way: Vec<Method>,
+    pub(crate) forwards: bool,
     pub(crate) opt_body: Option<(String, Bytes)>,
     #[cfg(feature = "identity")]
     trusted: AllowList,
@@ -109,6 +110,15 @@ impl ServiceConfig {
         self
     }
 
+    /// The service asks another server and hands out its answers ([`Reply::forwarded`](crate::Reply::forwarded)): it
+    /// is called for OPTIONS, too, and nothing is kept of a message to send it back. Other replies than forwarded ones
+    /// and errors only go to clients that take a 204 or a whole message.
+    #[must_use]
+    pub const fn forwards(mut self) -> Self {
+        self.forwards = true;
+        self
+    }
+
     /// Sends this body with the answer to OPTIONS (`Opt-body-type`, RFC 3507 section 4.10.2), for instance an
     /// `Attribute-List` (draft-stecher-icap-subid section 5.2).
     ///
@@ -167,6 +177,7 @@ impl Default for ServiceConfig {
             needs_http_request: false,
             needs_http_response: false,
             one_way: Vec::new(),
+            forwards: false,
             opt_body: None,
             #[cfg(feature = "identity")]
             trusted: AllowList::default(),

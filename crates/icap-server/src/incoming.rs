@@ -30,6 +30,8 @@ pub struct Incoming {
 
 #[derive(Debug)]
 enum State {
+    /// The client waits for 100 Continue.
+    Paused(Reader),
     Reading(Reader),
     Ended,
     Failed(BodyError),
@@ -40,6 +42,12 @@ impl Incoming {
     pub(crate) fn new(preview: Bytes, complete: bool, reader: Option<Reader>) -> Self {
         let state = reader.map_or(State::Ended, State::Reading);
         Self { preview, complete, state, icap_trailer: Headers::new() }
+    }
+
+    /// The same, of a client that waits until it is asked for the rest.
+    pub(crate) fn paused(preview: Bytes, reader: Option<Reader>) -> Self {
+        let state = reader.map_or(State::Ended, State::Paused);
+        Self { preview, complete: false, state, icap_trailer: Headers::new() }
     }
 
     /// The ICAP trailer of the request (draft-rousskov-icap-trailers), once the body was read to its end; empty
@@ -57,6 +65,7 @@ impl Incoming {
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, BodyError>> {
         match &mut self.state {
+            State::Paused(reader) => reader.poll(Want::Continue, cx),
             State::Reading(reader) => reader.poll(Want::Item, cx),
             State::Ended => Poll::Ready(Ok(Item::End {
                 trailers: Headers::new(),
@@ -88,7 +97,14 @@ impl Body for Incoming {
             };
             match item {
                 Item::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Item::PreviewEnd { .. } | Item::Continued => {}
+                Item::Continued => {
+                    let state = std::mem::replace(&mut self.state, State::Ended);
+                    self.state = match state {
+                        State::Paused(reader) => State::Reading(reader),
+                        state => state,
+                    };
+                }
+                Item::PreviewEnd { .. } => {}
                 Item::End { trailers, icap_trailer } => {
                     if let State::Reading(_) = self.state {
                         self.icap_trailer = icap_trailer;

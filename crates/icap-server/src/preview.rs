@@ -50,6 +50,20 @@ impl Preview {
         self.complete
     }
 
+    /// The whole body, whose client is asked for the rest only when it is read beyond the preview: 100 Continue is
+    /// sent then, if one is due. For who hands the body on to somebody who decides.
+    ///
+    /// Behind the head of an answer it is too late for that: who answers with this body or goes on reading it has to
+    /// read beyond the preview before, or reading fails with [`BodyError::Answered`].
+    pub fn into_body(self) -> Incoming {
+        let Self { bytes, complete, paused, reader } = self;
+        if paused {
+            Incoming::paused(bytes, reader)
+        } else {
+            Incoming::new(bytes, complete, reader)
+        }
+    }
+
     /// The whole body: the previewed bytes again, then the rest. 100 Continue is sent if the client waits for it,
     /// and only then.
     ///

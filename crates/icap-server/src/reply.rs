@@ -2,7 +2,8 @@
 
 use icap_proto::{Headers, HttpHead, InvalidHeader, ResponseHead, StatusCode};
 
-use crate::{IntoBody, ReplyBody};
+use crate::forward::Forwarded;
+use crate::{Ending, IntoBody, ReplyBody};
 
 /// The answer to a request.
 ///
@@ -55,6 +56,7 @@ pub(crate) enum Kind {
     /// A new beginning, and the original from this byte on.
     OriginalFrom(HttpHead, ReplyBody, u64),
     Error(StatusCode),
+    Forwarded(Box<Forwarded>),
 }
 
 impl Reply {
@@ -124,6 +126,22 @@ impl Reply {
     /// An ICAP status of 400 or above, without a message. Any other status is logged and answered with 500.
     pub const fn error(status: StatusCode) -> Self {
         Self::new(Kind::Error(status))
+    }
+
+    /// The answer of another server, which a service that [forwards](crate::ServiceConfig::forwards) hands out as it
+    /// is: status, `ISTag`, fields and encapsulated heads byte for byte. Only what frames the message and what is
+    /// about the connection is the server's own.
+    ///
+    /// The body is sent if the head says that there is one. When it has been sent `ending` is called for what stands
+    /// behind it. An answer that this client does not take (a 204, a 206 or parts where the request does not allow
+    /// them) is logged and answered with 500.
+    pub fn forwarded<const IS_BODY: bool>(
+        head: ResponseHead,
+        body: impl IntoBody<IS_BODY>,
+        ending: impl FnOnce() -> Ending + Send + 'static,
+    ) -> Self {
+        let (body, ending) = (body.into_body(), Box::new(ending));
+        Self::new(Kind::Forwarded(Box::new(Forwarded { head, body, ending })))
     }
 
     const fn new(kind: Kind) -> Self {

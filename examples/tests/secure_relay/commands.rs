@@ -95,9 +95,9 @@ async fn starts_that_cannot_be() {
     let icap = "icap://127.0.0.1:1";
     for (arguments, code, word) in [
         (
-            vec!["--identity", "relay.pem", "--upstream", icap],
-            2,
-            "mode `icap` is not part of this version",
+            vec!["--identity", "relay.pem", "--upstream", icap, "--listen", &taken],
+            1,
+            "cannot listen on",
         ),
         (vec!["--mode", "tunnel", "--upstream", icap], 2, "no identity"),
         (vec!["--mode", "tunnel", "--identity", "relay.pem"], 2, "no upstream"),

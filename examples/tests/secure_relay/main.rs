@@ -7,6 +7,8 @@
 mod bad_input;
 mod commands;
 mod doors;
+mod icap_load;
+mod icap_mode;
 mod passing;
 mod pki;
 mod program;

@@ -12,6 +12,7 @@ use tokio::io::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::pki::Pair;
@@ -22,7 +23,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// A relay that runs, in a directory of its own.
 pub(crate) struct Program {
     child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    log: mpsc::UnboundedReceiver<String>,
     /// All lines so far.
     pub(crate) said: Vec<Value>,
     pub(crate) directory: TempDir,
@@ -47,6 +48,16 @@ pub(crate) fn tunnel(upstream: &[SocketAddr], more: &str) -> String {
     )
 }
 
+/// A connection in mode `icap`, without TLS in front, to these servers, and `more` lines.
+pub(crate) fn icap(upstream: &[SocketAddr], more: &str) -> String {
+    let upstream: Vec<_> = upstream.iter().map(|address| format!("'icap://{address}'")).collect();
+    format!(
+        "log = 'json'\n[[connection]]\nplain-listen = ['127.0.0.1:0']\nhealth-interval = 0\n\
+         upstream = [{}]\n{more}\n",
+        upstream.join(", ")
+    )
+}
+
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secure-relay"));
     command.kill_on_drop(true).env_remove("RUST_LOG").stdin(Stdio::null());
@@ -59,7 +70,7 @@ impl Program {
         let file = directory.path().join("relay.toml");
         std::fs::write(&file, config).unwrap();
         let mut child = binary().arg("--config").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = read(BufReader::new(child.stderr.take().unwrap()).lines());
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut program = Self { child, log, said: Vec::new(), directory, address, admin: None };
         if config.contains("admin =") {
@@ -80,7 +91,7 @@ impl Program {
     pub(crate) async fn says(&mut self, text: &str) -> Value {
         let waiting = async {
             loop {
-                let line = self.log.next_line().await.unwrap();
+                let line = self.log.recv().await;
                 let line =
                     line.unwrap_or_else(|| panic!("ended without {text:?}: {:?}", self.said));
                 let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
@@ -134,6 +145,17 @@ impl Program {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head[9..12].parse().unwrap(), body.to_owned())
     }
+}
+
+/// The lines as they come: a program whose log nobody reads stands still.
+fn read(mut log: Lines<BufReader<ChildStderr>>) -> mpsc::UnboundedReceiver<String> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = log.next_line().await {
+            let _ = sender.send(line);
+        }
+    });
+    lines
 }
 
 /// Runs the program to its end: exit code, stdout, stderr.

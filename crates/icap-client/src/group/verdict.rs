@@ -1,7 +1,8 @@
 //! What a failed call says about the member, and whether another one is asked.
 
-use icap_proto::StatusCode;
+use icap_proto::{ServiceUri, StatusCode};
 
+use crate::call::names_service;
 use crate::error::Error;
 use crate::timeouts::Stage;
 
@@ -36,11 +37,23 @@ impl Verdict {
         }
     }
 
-    /// The same for OPTIONS, which some servers do not have.
-    pub(super) fn of_probe(error: &Error) -> Self {
+    /// The same for OPTIONS, which some servers do not have. A URI without a path is that of a server, which need not
+    /// have a service there.
+    pub(super) fn of_probe(error: &Error, uri: &ServiceUri) -> Self {
         match error.response().map(|response| response.status()) {
             Some(StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => Self::Answered,
+            Some(StatusCode::NOT_FOUND) if !names_service(uri) => Self::Answered,
             _ => Self::of(error),
+        }
+    }
+
+    /// The same for a request that was sent on: which service is asked for is not the member's choice.
+    pub(super) fn of_forwarded(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED => Self::Answered,
+            status => Self::of_status(status),
         }
     }
 

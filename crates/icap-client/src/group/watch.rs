@@ -52,7 +52,10 @@ pub(super) async fn probe(attempts: Vec<Attempt>, limit: Duration) {
 async fn ask(attempt: Attempt, limit: Duration) {
     match within(limit, Stage::Answer, attempt.client.options()).await.and_then(|asked| asked) {
         Ok(_) => attempt.answered(Asked::Probe),
-        Err(error) => attempt.failed(Verdict::of_probe(&error), Asked::Probe, &error),
+        Err(error) => {
+            let verdict = Verdict::of_probe(&error, attempt.client.uri());
+            attempt.failed(verdict, Asked::Probe, &error);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod connect;
 mod duplex;
 mod early;
 mod failures;
+mod forward;
 mod group;
 mod group_health;
 mod group_random;

@@ -100,6 +100,15 @@ pub(crate) fn fields_except(out: &mut BytesMut, headers: &Headers, names: &[&str
     }
 }
 
+/// The field lines but for some names, byte for byte, folds too.
+pub(crate) fn lines_except(out: &mut BytesMut, headers: &Headers, names: &[&str]) {
+    for field in headers.iter() {
+        if !names.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+            out.extend_from_slice(field.line);
+        }
+    }
+}
+
 /// One field line.
 pub(crate) fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());

@@ -6,11 +6,14 @@ use icap_proto::{Allow, Headers, HttpHead, IsTag, Method, RequestHead, ResponseH
 
 use super::error_head;
 use super::exchange::{Exchange, Rest, Work, catch};
+use super::reading::PreviewEnd;
 use super::sending_back::Splice;
 use super::transport::Transport;
+use crate::body_cell::Want;
+use crate::forward::{EndingSource, Forwarded};
 use crate::reply::{Fields, Kind};
 use crate::router::Found;
-use crate::{BodyError, Error, Reply, ReplyBody};
+use crate::{BodyError, Ending, Error, Reply, ReplyBody};
 
 /// What of a request decides how its answer looks.
 pub(super) struct Answering {
@@ -86,6 +89,7 @@ impl Exchange<'_> {
             Kind::Error(status) if status.is_error() => {
                 self.respond(status, None, fields, transport);
             }
+            Kind::Forwarded(forwarded) => self.pass_on(*forwarded, transport),
             Kind::Error(status) => {
                 self.blame(&format!("{status} is not the status of an error").into(), transport);
             }
@@ -220,6 +224,58 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Hands out the answer of another server.
+    fn pass_on<IO>(&mut self, forwarded: Forwarded, transport: &mut Transport<IO>) {
+        let Forwarded { head, body, ending } = forwarded;
+        let has_body = head.has_body();
+        if let Err(error) = self.continue_first(has_body, transport) {
+            return self.refuse(error.status_hint(), transport);
+        }
+        if let Err(error) = self.put(head, Headers::new(), transport) {
+            return self.blame(&error, transport);
+        }
+        if has_body {
+            self.ending = Some(ending);
+            self.work = Work::Sending(body);
+        }
+    }
+
+    /// Sends 100 Continue in front of an answer whose body reads on behind the preview: the other server may have said
+    /// both in one breath, and behind the head of the answer it is too late.
+    fn continue_first<IO>(
+        &mut self,
+        has_body: bool,
+        transport: &mut Transport<IO>,
+    ) -> Result<(), icap_proto::Error> {
+        let wanted = self.feeder.as_ref().map(|feeder| feeder.demand().want);
+        if has_body && self.preview == PreviewEnd::Waits && wanted == Some(Want::Continue) {
+            self.send_continue(transport)?;
+            self.continued = true;
+        }
+        Ok(())
+    }
+
+    /// Ends an answer of another server as that did.
+    fn end_as<IO>(
+        &mut self,
+        ending: EndingSource,
+        trailers: &Headers,
+        transport: &mut Transport<IO>,
+    ) {
+        let Ok(Ending { icap_trailer, original_from }) = catch(ending) else {
+            tracing::error!(service = self.record.service(), "the ending of a reply failed");
+            return self.abort(transport);
+        };
+        if !icap_trailer.is_empty() {
+            // Fails where none is promised; then there is no place for it.
+            let _ = transport.connection.set_icap_trailer(icap_trailer);
+        }
+        self.end(transport, |connection| match original_from {
+            None => connection.finish(trailers),
+            Some(offset) => connection.finish_with_original(offset),
+        });
+    }
+
     /// Queues data of the answer.
     pub(super) fn send<IO>(&mut self, data: Bytes, transport: &mut Transport<IO>) {
         self.record.bytes_out = self.record.bytes_out.saturating_add(data.len() as u64);
@@ -230,6 +286,9 @@ impl Exchange<'_> {
 
     /// The body of the reply is at its end.
     pub(super) fn end_reply<IO>(&mut self, trailers: &Headers, transport: &mut Transport<IO>) {
+        if let Some(ending) = self.ending.take() {
+            return self.end_as(ending, trailers, transport);
+        }
         match self.rest {
             Rest::Nothing => self.finish(trailers, transport),
             Rest::UseOriginal(offset) => {

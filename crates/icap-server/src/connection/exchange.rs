@@ -27,6 +27,7 @@ use super::record::Record;
 use super::sending_back::Splice;
 use super::transport::{Lost, Transport};
 use crate::body_cell::{Feeder, cell};
+use crate::forward::EndingSource;
 use crate::peer::Peer;
 use crate::reply::TrailerFields;
 use crate::request::has_preview;
@@ -45,6 +46,8 @@ pub(super) struct Exchange<'a> {
     /// The way to the reader of the body; `None` when there is no body to read.
     pub(super) feeder: Option<Feeder>,
     pub(super) preview: PreviewEnd,
+    /// 100 Continue was sent, and the reader does not know yet.
+    pub(super) continued: bool,
     /// The whole request has arrived.
     pub(super) ended: bool,
     /// The request broke off.
@@ -55,6 +58,8 @@ pub(super) struct Exchange<'a> {
     pub(super) rest: Rest,
     /// The ICAP trailer that the answer promised.
     pub(super) icap_trailer: Option<TrailerFields>,
+    /// What stands behind the body of an answer that is passed on.
+    pub(super) ending: Option<EndingSource>,
     /// Since when the client sends nothing of what is asked for.
     pub(super) read_wait: Option<Instant>,
     /// How long the client was waited for before that.
@@ -110,11 +115,13 @@ impl<'a> Exchange<'a> {
             answering: Answering::new(&head, tag),
             feeder: None,
             preview: PreviewEnd::None,
+            continued: false,
             ended: false,
             failure: None,
             original: None,
             rest: Rest::Nothing,
             icap_trailer: None,
+            ending: None,
             read_wait: None,
             read_waited: Duration::ZERO,
             service_wait: None,
@@ -126,7 +133,7 @@ impl<'a> Exchange<'a> {
             exchange.record.found(found.path);
         }
         match found {
-            Ok(found) if *head.method() == Method::Options => {
+            Ok(found) if *head.method() == Method::Options && !found.service.config().forwards => {
                 exchange.send_options(found, head.allow(), transport);
             }
             Ok(found) => exchange.call(&found, head, peer, transport),
@@ -158,7 +165,9 @@ impl<'a> Exchange<'a> {
             self.preview = PreviewEnd::Ahead;
         }
         let (allowed, offered) = (head.allow(), found.options.allow());
-        if !allowed.no_content || (offered.partial_content && !allowed.partial_content) {
+        let may_need_it =
+            !allowed.no_content || (offered.partial_content && !allowed.partial_content);
+        if may_need_it && !config.forwards {
             self.keep_original(head.adapted_head().cloned());
         }
         let (feeder, reader) = has_body.then(cell).unzip();

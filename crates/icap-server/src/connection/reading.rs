@@ -191,6 +191,9 @@ impl Exchange<'_> {
 
     /// The reader asks for what follows the preview.
     fn proceed<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>) {
+        if std::mem::take(&mut self.continued) {
+            return self.deliver(Item::Continued, cx);
+        }
         if !matches!(self.work, Work::Calling(_)) {
             return self.fail_reader(BodyError::Answered, cx.waker());
         }

@@ -99,6 +99,7 @@ impl<'a> Record<'a> {
             Kind::Modified(..) | Kind::OriginalFrom(..) => "modified",
             Kind::Response(..) => "response",
             Kind::Error(_) => "error",
+            Kind::Forwarded(_) => "forwarded",
         });
     }
 

@@ -1,0 +1,68 @@
+//! A request of another client, sent on as it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use icap_proto::{Method, RequestHead, ServiceOptions, ServiceUri, StatusCode};
+use tokio::time::Instant;
+
+use super::{Answer, Call};
+use crate::client::Shared;
+use crate::error::{BoxError, Error, Invalid};
+use crate::forward::{Forwarded, Terms};
+use crate::message::{CREDENTIALS, ORIGIN_CREDENTIALS};
+use crate::source::Source;
+use crate::timeouts::deadline;
+
+/// Sends a request on, by `until` if there is such a time, and within the time that the client gives to a call.
+/// `source` stands at its first byte and keeps what it gives.
+pub(crate) async fn forward<B>(
+    shared: &Shared,
+    terms: &Terms,
+    source: Source<B>,
+    until: Option<Instant>,
+) -> Result<Forwarded<B>, (Error, Source<B>)>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let Shared { settings, negotiation, pool, dialer, .. } = shared;
+    let request = match target(&dialer.uri, &terms.head).map(|uri| terms.request(uri)) {
+        Ok(Ok(request)) => request,
+        Ok(Err(error)) => return Err((Error::Invalid(Invalid::Header(error)), source)),
+        Err(error) => return Err((error, source)),
+    };
+    let fields = terms.head.headers();
+    let call = Call {
+        shared,
+        request,
+        has_credentials: [CREDENTIALS, ORIGIN_CREDENTIALS].iter().any(|n| fields.get(n).is_some()),
+        replay_bytes: settings.replay_limit.max(terms.preview.unwrap_or(0)),
+        deadline: deadline(settings.timeouts.total).into_iter().chain(until).min(),
+        limit: Duration::MAX,
+    };
+    let Answer { exchange, response, .. } = call.answer(source).await?;
+    if *terms.head.method() == Method::Options && response.status() == StatusCode::OK {
+        negotiation.learn(pool, &Arc::new(ServiceOptions::from_response(&response)));
+    }
+    let mut forwarded = Forwarded::new(dialer.uri.clone(), response, exchange);
+    super::with_context(|cx| forwarded.look_ahead(cx)).await;
+    Ok(forwarded)
+}
+
+/// Where the request goes: to the path of the client's URI, and if that has none to its own.
+fn target(uri: &ServiceUri, head: &RequestHead) -> Result<ServiceUri, Error> {
+    if names_service(uri) {
+        return Ok(uri.clone());
+    }
+    let host = uri.host();
+    let text = format!("{}://{host}:{}{}", uri.scheme(), uri.port(), head.uri().path_and_query());
+    text.parse().map_err(|error| Error::Invalid(Invalid::Uri(error)))
+}
+
+/// Whether a URI is that of a service; one without a path is that of a server.
+pub(crate) fn names_service(uri: &ServiceUri) -> bool {
+    !matches!(uri.path_and_query(), "" | "/")
+}
