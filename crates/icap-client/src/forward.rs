@@ -198,7 +198,7 @@ impl<B> Forwarded<B> {
     }
 
     /// Lets go of the answer: the body of the request, if all of it can be sent once more. Otherwise the answer.
-    pub(crate) fn into_source(self) -> Result<Source<B>, Box<Self>> {
+    pub(crate) fn into_source(self) -> Result<Box<Source<B>>, Box<Self>> {
         match self.state {
             State::Open(exchange) if exchange.is_replayable() => {
                 let mut source = exchange.into_source();

@@ -13,6 +13,7 @@ use crate::client::Shared;
 use crate::error::{BoxError, Error, Invalid};
 use crate::forward::{Forwarded, Terms};
 use crate::message::{CREDENTIALS, ORIGIN_CREDENTIALS};
+use crate::record::Record;
 use crate::source::Source;
 use crate::timeouts::deadline;
 
@@ -21,9 +22,9 @@ use crate::timeouts::deadline;
 pub(crate) async fn forward<B>(
     shared: &Shared,
     terms: &Terms,
-    source: Source<B>,
+    source: Box<Source<B>>,
     until: Option<Instant>,
-) -> Result<Forwarded<B>, (Error, Source<B>)>
+) -> Result<Forwarded<B>, (Error, Box<Source<B>>)>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -37,13 +38,13 @@ where
     let fields = terms.head.headers();
     let call = Call {
         shared,
-        request,
         has_credentials: [CREDENTIALS, ORIGIN_CREDENTIALS].iter().any(|n| fields.get(n).is_some()),
         replay_bytes: settings.replay_limit.max(terms.preview.unwrap_or(0)),
         deadline: deadline(settings.timeouts.total).into_iter().chain(until).min(),
         limit: Duration::MAX,
     };
-    let Answer { exchange, response, .. } = call.answer(source).await?;
+    let record = Record::begin(shared, terms.head.method());
+    let Answer { exchange, response } = call.answer(request, source, record).await?;
     if *terms.head.method() == Method::Options && response.status() == StatusCode::OK {
         negotiation.learn(pool, &Arc::new(ServiceOptions::from_response(&response)));
     }
