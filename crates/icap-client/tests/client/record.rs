@@ -1,11 +1,12 @@
 //! What a call tells of itself: the fields of its span, and metrics.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use icap_client::{Authorization, Error};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::peer::*;
@@ -27,6 +28,14 @@ impl Visit for Span {
 }
 
 impl Spans {
+    /// Hears what this thread tells. Spans are switched off for all threads once nobody listens to them; so that no
+    /// other test does that, somebody always listens.
+    fn listen(&self) -> DefaultGuard {
+        static ALWAYS: Once = Once::new();
+        ALWAYS.call_once(|| set_global_default(Self::default()).unwrap());
+        set_default(self.clone())
+    }
+
     fn change<T>(&self, id: &Id, change: impl FnOnce(&mut Span) -> T) -> T {
         let index = usize::try_from(id.into_u64()).unwrap() - 1;
         change(&mut self.0.lock().unwrap()[index])
@@ -83,7 +92,7 @@ impl Subscriber for Spans {
 #[tokio::test]
 async fn a_span_says_how_the_preview_went_and_which_connection_it_was() {
     let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
+    let _guard = spans.listen();
     let (builder, server) = serve(|peer| async move {
         let mut connection = peer.accept().await;
         connection.head().await;
@@ -123,7 +132,7 @@ async fn a_span_says_how_the_preview_went_and_which_connection_it_was() {
 #[tokio::test]
 async fn a_span_says_what_went_wrong() {
     let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
+    let _guard = spans.listen();
     let (builder, server) = serve(|peer| async move {
         for answer in ["ICAP/1.0 500 No\r\n\r\n", "", &ok("HELLO"), &ok("HELLO")[..90]] {
             let mut connection = peer.accept().await;
@@ -161,7 +170,7 @@ async fn a_span_says_what_went_wrong() {
 #[tokio::test]
 async fn a_call_is_one_span() {
     let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
+    let _guard = spans.listen();
     let (builder, server) = serve(|peer| async move {
         let mut connection = peer.accept().await;
         connection.head().await;

@@ -1,11 +1,12 @@
 //! What the log says.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use icap_server::Reply;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::support::*;
@@ -13,6 +14,16 @@ use crate::support::*;
 /// Writes events as lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Hears what this thread tells. Events are switched off for all threads once nobody listens to them; so that no
+    /// other test does that, somebody always listens.
+    fn listen(&self) -> DefaultGuard {
+        static ALWAYS: Once = Once::new();
+        ALWAYS.call_once(|| set_global_default(Self::default()).unwrap());
+        set_default(self.clone())
+    }
+}
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -43,7 +54,7 @@ impl Subscriber for Log {
 /// The log of one request to a server whose handler fails when the body says so.
 async fn log_of(request: impl AsRef<[u8]>) -> Vec<String> {
     let log = Log::default();
-    let guard = tracing::subscriber::set_default(log.clone());
+    let guard = log.listen();
     let server = server(|request| async {
         let (_, preview) = request.preview().await?;
         if preview.bytes() == "fail" {
