@@ -2,7 +2,7 @@
 # secure-relay between real clients and c-icap: certificates, the relay, stunnel and a Squid with icaps://. To be
 # sourced by ci/interop.sh, behind lib.sh.
 export INTEROP_RELAY_PORT=${INTEROP_RELAY_PORT:-18444}
-export INTEROP_STUNNEL_PORT=${INTEROP_STUNNEL_PORT:-18445}
+export INTEROP_RELAY_STUNNEL_PORT=${INTEROP_RELAY_STUNNEL_PORT:-18445}
 export INTEROP_RELAY_SQUID_PORT=${INTEROP_RELAY_SQUID_PORT:-18132}
 
 start_relay() {
@@ -13,18 +13,18 @@ start_relay() {
     done
     start relay "$INTEROP_RELAY_PORT" "$RELEASE/secure-relay" --listen "127.0.0.1:$INTEROP_RELAY_PORT" \
         --identity "$WORK/relay.pem" --client-ca "$WORK/client.crt" --upstream "icap://127.0.0.1:$INTEROP_CICAP_PORT"
-    cat >"$WORK/stunnel.conf" <<CONF
+    cat >"$WORK/relay-stunnel.conf" <<CONF
 foreground = yes
 pid =
 [icap]
 client = yes
-accept = 127.0.0.1:$INTEROP_STUNNEL_PORT
+accept = 127.0.0.1:$INTEROP_RELAY_STUNNEL_PORT
 connect = 127.0.0.1:$INTEROP_RELAY_PORT
 cert = $WORK/client.pem
 CAfile = $WORK/relay.crt
 verifyPeer = yes
 CONF
-    start stunnel "$INTEROP_STUNNEL_PORT" stunnel "$WORK/stunnel.conf"
+    start relay-stunnel "$INTEROP_RELAY_STUNNEL_PORT" stunnel4 "$WORK/relay-stunnel.conf"
 }
 
 # Squid speaks icaps:// when it is built with OpenSSL.
@@ -47,7 +47,7 @@ start_relay_squid() {
 
 # c-icap-client through stunnel, the relay, c-icap and clamd.
 relay_client() {
-    timeout 50 c-icap-client -i 127.0.0.1 -p "$INTEROP_STUNNEL_PORT" -s virus_scan -v -f "$CASE_DIR/file" \
+    timeout 50 c-icap-client -i 127.0.0.1 -p "$INTEROP_RELAY_STUNNEL_PORT" -s virus_scan -v -f "$CASE_DIR/file" \
         -o "$CASE_DIR/out" "$@" >"$CASE_DIR/said" 2>&1 || true
     cat "$CASE_DIR/said"
 }
@@ -73,7 +73,7 @@ relay_eicar() {
 }
 
 relay_options() {
-    timeout 15 c-icap-client -i 127.0.0.1 -p "$INTEROP_STUNNEL_PORT" -s virus_scan -v >"$CASE_DIR/said" 2>&1 || true
+    timeout 15 c-icap-client -i 127.0.0.1 -p "$INTEROP_RELAY_STUNNEL_PORT" -s virus_scan -v >"$CASE_DIR/said" 2>&1 || true
     cat "$CASE_DIR/said"
     expect 'ICAP status' 200 "$(icap_status)"
     [ -n "$(icap_header ISTag)" ] || fail 'no ISTag'
