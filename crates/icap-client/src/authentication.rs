@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use icap_proto::{BasicCredentials, Challenge};
 use icap_proto::{InvalidHeader, RequestBuilder, ResponseHead, StatusCode};
 
-use crate::message::{CREDENTIALS, ORIGIN_CREDENTIALS};
+use crate::fields::{CREDENTIALS, ORIGIN_CREDENTIALS};
 
 /// Answers a server that refuses a request for want of credentials: with 407, or with 401 as some products do.
 ///

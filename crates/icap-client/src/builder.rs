@@ -13,7 +13,7 @@ use crate::connect::{Connect, Dialer, DynConnect};
 #[cfg(feature = "tls")]
 use crate::error::InvalidTls;
 use crate::error::{Error, Invalid};
-use crate::message::Fields;
+use crate::fields::Fields;
 use crate::negotiation::{IsTagHook, Negotiation};
 use crate::offer::{self, PreviewSize};
 use crate::pool::{Keep, Pool};

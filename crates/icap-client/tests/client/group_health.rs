@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use icap_client::{Balance, MemberState, ServiceGroup};
+use icap_client::{Balance, MemberState, Outcome, ServiceGroup};
+use icap_proto::{ServiceOptions, Transfer, TransferRules};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -280,4 +281,27 @@ async fn members_that_stay_keep_their_state() {
     one.set(Mode::Lose);
     clone.replace([one.client()]).unwrap();
     assert_eq!(clone.members()[0].failures, 0);
+}
+
+/// A message that is not sent tells nothing of the member, also when it was its turn to find out.
+#[tokio::test(start_paused = true)]
+async fn an_ignored_message_revives_nobody() {
+    let (one, two) = (Node::new("a", Mode::Lose), Node::new("b", Mode::Pass));
+    let rules = TransferRules::new(Transfer::Preview).with(Transfer::Ignore, "txt").unwrap();
+    let options = ServiceOptions::reqmod("Scanner").unwrap().transfer(rules);
+    let member = |node: &Node| node.builder().options(options.clone()).build().unwrap();
+    let members = ServiceGroup::builder().member(member(&one)).member(member(&two));
+    let group = members.build().unwrap();
+    for _ in 0..3 {
+        call(&group).await;
+    }
+    one.seen();
+    sleep(10 * SECOND).await;
+    let ignored = group.reqmod(get("/a.txt")).await.unwrap();
+    assert!(matches!(ignored, Outcome::Ignored(_)));
+    assert_eq!(one.seen().len(), 0);
+    assert!(matches!(state(&group, 0), MemberState::Suspended { .. }));
+    one.set(Mode::Pass);
+    call(&group).await;
+    assert_eq!((one.seen().len(), state(&group, 0)), (1, MemberState::Healthy));
 }
