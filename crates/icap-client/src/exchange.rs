@@ -117,6 +117,9 @@ where
     /// The next event of what was read already.
     pub(crate) fn ready_event(&mut self) -> Result<Option<Event>, Error> {
         let event = self.link.connection.poll_event().map_err(|error| self.explain(error))?;
+        if matches!(event, Some(Event::Response(_) | Event::End { .. })) {
+            self.record.needed(self.link.connection.take_used_leniency());
+        }
         match &event {
             Some(Event::Response(head)) => {
                 self.answered = true;

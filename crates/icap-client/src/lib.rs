@@ -77,6 +77,7 @@
 //! | `wait_us` | until there was a connection: the queue, connecting, TLS |
 //! | `status` | of the answer; none when it did not come to one |
 //! | `preview` | `decided` without the rest, `continued`, or `whole`; none without a preview |
+//! | `leniency` | the switches of [`Leniency`](icap_proto::Leniency) without which the answer would have been refused |
 //! | `bytes_out`, `bytes_in` | of the bodies, without framing |
 //! | `answer_us`, `elapsed_us` | from the beginning to the head of the answer, and to the end |
 //! | `error` | what the exchange failed of |
@@ -89,6 +90,7 @@
 //! | `icap_client_wait_seconds` | | histogram: until there was a connection |
 //! | `icap_client_body_bytes_total` | `direction` | `in` or `out` |
 //! | `icap_client_reused_total` | | calls on a connection that had been used before |
+//! | `icap_client_leniency_total` | `service`, `switch` | answers that needed it |
 //! | `icap_client_aborted_total` | | answers that were not read to their end, or did not come |
 //!
 //! # How it works

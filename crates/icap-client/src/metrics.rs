@@ -13,6 +13,8 @@ pub(crate) struct Call<'a> {
     pub(crate) method: &'static str,
     pub(crate) service: &'a str,
     pub(crate) status: Option<u16>,
+    /// The switches of [`Leniency`](icap_proto::Leniency) that the server needed.
+    pub(crate) leniency: &'a [&'static str],
     /// Until there was a connection.
     pub(crate) waited: Option<Duration>,
     pub(crate) reused: bool,
@@ -30,6 +32,10 @@ pub(crate) fn call(done: &Call<'_>) {
     use metrics::{counter, histogram};
 
     let service = done.service.to_owned();
+    for switch in done.leniency {
+        counter!("icap_client_leniency_total", "service" => service.clone(), "switch" => *switch)
+            .increment(1);
+    }
     let status = done.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
     histogram!("icap_client_call_seconds", "method" => done.method)
         .record(done.elapsed.as_secs_f64());

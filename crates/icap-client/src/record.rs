@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use icap_proto::{Method, StatusCode};
+use icap_proto::{Leniency, Method, StatusCode};
 use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::Empty;
@@ -28,6 +28,7 @@ struct Facts {
     preview: Option<&'static str>,
     status: Option<StatusCode>,
     answered: Option<Duration>,
+    leniency: Leniency,
     bytes_out: u64,
     bytes_in: u64,
     error: Option<String>,
@@ -50,6 +51,7 @@ impl Record {
             reused = Empty,
             wait_us = Empty,
             preview = Empty,
+            leniency = Empty,
             status = Empty,
             bytes_out = Empty,
             bytes_in = Empty,
@@ -71,6 +73,7 @@ impl Record {
             preview: None,
             status: None,
             answered: None,
+            leniency: Leniency::strict(),
             bytes_out: 0,
             bytes_in: 0,
             error: None,
@@ -95,6 +98,7 @@ impl Record {
         let Some(facts) = &mut self.0 else { return };
         (facts.bytes_out, facts.bytes_in) = (0, 0);
         (facts.error, facts.ended) = (None, false);
+        facts.leniency = Leniency::strict();
         facts.preview = has_preview.then_some("decided");
     }
 
@@ -123,6 +127,12 @@ impl Record {
         let Some(facts) = &mut self.0 else { return };
         facts.status = Some(status);
         facts.answered = Some(facts.started.elapsed());
+    }
+
+    /// What was read would have been refused without these switches.
+    pub(crate) fn needed(&mut self, leniency: Leniency) {
+        let Some(facts) = &mut self.0 else { return };
+        facts.leniency = facts.leniency.union(leniency);
     }
 
     pub(crate) fn received(&mut self, bytes: usize) {
@@ -155,6 +165,10 @@ impl Drop for Facts {
         if let Some(preview) = self.preview {
             span.record("preview", preview);
         }
+        let leniency: Vec<_> = self.leniency.names().collect();
+        if !leniency.is_empty() {
+            span.record("leniency", leniency.join(" "));
+        }
         if let (Some(status), Some(answered)) = (status, self.answered) {
             span.record("status", status).record("answer_us", micros(answered));
         }
@@ -169,6 +183,7 @@ impl Drop for Facts {
             method: self.method,
             service: &self.service,
             status,
+            leniency: &leniency,
             waited: self.waited,
             reused: self.reused,
             bytes_out: self.bytes_out,

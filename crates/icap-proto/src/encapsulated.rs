@@ -1,6 +1,7 @@
 //! The `Encapsulated` list: which parts a message has and where they start.
 
 use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::{Leniency, Limits, Method, StatusCode};
 
@@ -43,7 +44,7 @@ impl Entity {
         matches!(self, Self::ReqHdr | Self::ResHdr)
     }
 
-    fn from_wire(name: &[u8], any_case: bool) -> Option<Self> {
+    fn from_wire(name: &[u8], tolerance: &mut Tolerance) -> Option<Self> {
         let exact = match name {
             b"req-hdr" => Some(Self::ReqHdr),
             b"res-hdr" => Some(Self::ResHdr),
@@ -55,7 +56,8 @@ impl Entity {
         };
         exact.or_else(|| {
             let alike = |entity: &Self| entity.as_str().as_bytes().eq_ignore_ascii_case(name);
-            if any_case { Self::ALL.into_iter().find(alike) } else { None }
+            let entity = Self::ALL.into_iter().find(alike)?;
+            tolerance.takes(|switches| &mut switches.entity_case).then_some(entity)
         })
     }
 }
@@ -93,7 +95,7 @@ impl Encapsulated {
     /// entities out of order or behind the body, and header sections beyond
     /// [`Limits::encapsulated_bytes`].
     pub fn parse(value: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, ParseError> {
-        let list = List::parse(value, limits, leniency)?;
+        let list = List::parse(value, limits, &mut Tolerance::new(*leniency))?;
         // Only the status of a whole head can say that it means a 204.
         list.empty_section.map_or(Ok(list.entities), Err)
     }
@@ -224,7 +226,7 @@ impl List {
     pub(crate) fn parse(
         value: &[u8],
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Self, ParseError> {
         // One entity of each kind at most: what is more is out of order.
         let mut members = [(Entity::NullBody, 0, 0); 4];
@@ -243,36 +245,42 @@ impl List {
                 }
                 continue;
             }
-            let (entity, offset) = entry(member, limits, leniency).map_err(fail)?;
+            let (entity, offset) = entry(member, limits, tolerance).map_err(fail)?;
             let slot = members.get_mut(count).ok_or_else(|| fail(Kind::EntityOrder))?;
             *slot = (entity, offset, here);
             count = count.saturating_add(1);
         }
         let members = members.get_mut(..count).unwrap_or_default();
-        if leniency.unordered_entities {
-            // Where the empty line frames, offsets may be anything: the kinds alone have an order.
-            let key = |offset| if leniency.blank_line_framing { 0 } else { offset };
-            members.sort_unstable_by_key(|&(entity, offset, _)| (key(offset), entity));
+        // Where the empty line frames, offsets may be anything: the kinds alone have an order.
+        let by_kind = tolerance.allowed().blank_line_framing;
+        let key = |&(entity, offset, _): &_| (if by_kind { 0 } else { offset }, entity);
+        if !members.is_sorted_by_key(key)
+            && tolerance.takes(|switches| &mut switches.unordered_entities)
+        {
+            members.sort_unstable_by_key(key);
         }
-        Self::from_entries(members, leniency)
+        Self::from_entries(members, tolerance)
             .map_err(|(kind, at)| ParseError::new(kind, at.unwrap_or(value.len())))
     }
 
     /// Holds the entries to order and offsets: each starts where the section before it ends.
     fn from_entries(
         entries: &[(Entity, usize, usize)],
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Self, (Kind, Option<usize>)> {
         let mut list = Self { entities: Encapsulated::NONE, empty_section: None };
         let mut section: Option<(Entity, usize)> = None;
         // With blank-line framing a section of no length has an end of its own: it cannot mean a 204 too.
-        let may_be_empty = leniency.empty_section_as_no_content && !leniency.blank_line_framing;
+        let may_be_empty = !tolerance.allowed().blank_line_framing;
         for (index, &(entity, offset, at)) in entries.iter().enumerate() {
             let fail = |kind| (kind, Some(at));
             match section {
                 None if index > 0 => return Err(fail(Kind::EntityOrder)),
                 // The empty line of a section corrects its offsets; without a section there is none.
-                None if offset != 0 && !(leniency.blank_line_framing && entity.is_header()) => {
+                None if offset != 0
+                    && !(entity.is_header()
+                        && tolerance.takes(|switches| &mut switches.blank_line_framing)) =>
+                {
                     return Err(fail(Kind::EntityOffset));
                 }
                 None => {}
@@ -280,7 +288,11 @@ impl List {
                 Some((before, start)) => {
                     let length = offset.checked_sub(start);
                     let empty = length == Some(0) && entity == Entity::NullBody;
-                    if empty && index == 1 && may_be_empty {
+                    if empty
+                        && index == 1
+                        && may_be_empty
+                        && tolerance.takes(|switches| &mut switches.empty_section_as_no_content)
+                    {
                         list.empty_section = Some(ParseError::new(Kind::EntityOffset, at));
                     } else {
                         // A section holds at least its empty line, so equal offsets are as wrong as falling ones.
@@ -289,7 +301,11 @@ impl List {
                         let length = match length.filter(|length| *length > 0 && starts_well) {
                             Some(length) => length,
                             // Its empty line will tell.
-                            None if leniency.blank_line_framing => 1,
+                            None if tolerance
+                                .takes(|switches| &mut switches.blank_line_framing) =>
+                            {
+                                1
+                            }
                             None => return Err(fail(Kind::EntityOffset)),
                         };
                         list.entities.set_section(before, length);
@@ -317,7 +333,11 @@ impl Encapsulated {
 }
 
 /// `entity "=" offset`.
-fn entry(member: &[u8], limits: &Limits, leniency: &Leniency) -> Result<(Entity, usize), Kind> {
+fn entry(
+    member: &[u8],
+    limits: &Limits,
+    tolerance: &mut Tolerance,
+) -> Result<(Entity, usize), Kind> {
     let equals = member.iter().position(|&b| b == b'=').ok_or(Kind::Encapsulated)?;
     let (name, offset) = member.split_at_checked(equals).ok_or(Kind::Encapsulated)?;
     let offset = offset.get(1..).and_then(class::decimal).ok_or(Kind::Encapsulated)?;
@@ -325,6 +345,6 @@ fn entry(member: &[u8], limits: &Limits, leniency: &Leniency) -> Result<(Entity,
         return Err(Kind::EncapsulatedTooLong);
     }
     let offset = usize::try_from(offset).map_err(|_| Kind::EncapsulatedTooLong)?;
-    let entity = Entity::from_wire(name, leniency.entity_case).ok_or(Kind::UnknownEntity)?;
+    let entity = Entity::from_wire(name, tolerance).ok_or(Kind::UnknownEntity)?;
     Ok((entity, offset))
 }

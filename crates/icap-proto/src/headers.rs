@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memchr;
 
 use crate::error::ParseError;
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::wire::cursor::Cursor;
 use crate::wire::fields;
@@ -69,7 +70,15 @@ impl Headers {
     ///
     /// The first byte that breaks the grammar of RFC 9112 section 5, bytes behind the empty line, or a limit.
     pub fn parse(block: Bytes, limits: &Limits, leniency: &Leniency) -> Result<Self, ParseError> {
-        fields::check_block(&block, Cursor::new(&block), limits, leniency)?;
+        Self::parse_with(block, limits, &mut Tolerance::new(*leniency))
+    }
+
+    pub(crate) fn parse_with(
+        block: Bytes,
+        limits: &Limits,
+        tolerance: &mut Tolerance,
+    ) -> Result<Self, ParseError> {
+        fields::check_block(&block, Cursor::new(&block), limits, tolerance)?;
         let lines = 0..block.len().saturating_sub(2);
         Ok(Self::within(block, lines))
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::error::ParseError;
 use crate::headers::{Headers, InvalidHeader};
 use crate::http_start_line::{InvalidStartLine, request_line, status_line};
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::wire::head::HttpBlock;
 use crate::wire::start_line::HttpKind;
@@ -86,7 +87,7 @@ impl HttpHead {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Self, ParseError> {
-        Self::parse(raw, HttpKind::Request, limits, leniency)
+        Self::parse(raw, HttpKind::Request, limits, &mut Tolerance::new(*leniency))
     }
 
     /// Parses a whole response head with its empty line at the end.
@@ -99,16 +100,16 @@ impl HttpHead {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Self, ParseError> {
-        Self::parse(raw, HttpKind::Response, limits, leniency)
+        Self::parse(raw, HttpKind::Response, limits, &mut Tolerance::new(*leniency))
     }
 
     pub(crate) fn parse(
         raw: Bytes,
         kind: HttpKind,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Self, ParseError> {
-        let fields = HttpBlock::parse(&raw, kind, limits, leniency)?.fields_range();
+        let fields = HttpBlock::parse(&raw, kind, limits, tolerance)?.fields_range();
         Ok(Self::from_block(raw, fields, kind))
     }
 

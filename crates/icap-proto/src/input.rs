@@ -3,10 +3,11 @@
 use bytes::buf::Limit;
 use bytes::{BufMut, BytesMut};
 
+use crate::Limits;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::headers::Headers;
+use crate::tolerance::Tolerance;
 use crate::wire::scan::HeadScan;
-use crate::{Leniency, Limits};
 
 /// Enough for heads and a small body in one read.
 const READ_HEAD: usize = 16 * 1024;
@@ -99,7 +100,7 @@ impl Input {
         &mut self,
         scan: &mut HeadScan,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<Headers>, ParseError> {
         let end = match &self.buffer[..] {
             [] | [b'\r'] => return Ok(None),
@@ -110,7 +111,7 @@ impl Input {
         };
         let Some(end) = end else { return Ok(None) };
         let block = self.buffer.split_to(end).freeze();
-        let trailer = Headers::parse(block, limits, leniency)
+        let trailer = Headers::parse_with(block, limits, tolerance)
             .map_err(|error| error.shifted(self.position))?;
         self.consumed(end as u64);
         Ok(Some(trailer))

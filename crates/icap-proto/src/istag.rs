@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::{Leniency, headers::InvalidHeader};
 
@@ -38,19 +39,18 @@ impl IsTag {
     /// [`Leniency::loose_istag`].
     #[must_use]
     pub fn parse(value: &[u8], leniency: &Leniency) -> Option<Self> {
-        Self::text(value, leniency).map(Self::from_text)
+        Self::text(value, &mut Tolerance::new(*leniency)).map(Self::from_text)
     }
 
     /// What stands between the quotes of a value that can be taken.
-    pub(crate) fn text<'a>(value: &'a [u8], leniency: &Leniency) -> Option<&'a [u8]> {
+    pub(crate) fn text<'a>(value: &'a [u8], tolerance: &mut Tolerance) -> Option<&'a [u8]> {
         let quoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-        let (tag, limit) = match (quoted, leniency.loose_istag) {
-            (Some(tag), false) => (tag, Self::MAX_LEN),
-            (None, false) => return None,
-            (quoted, true) => (quoted.unwrap_or(value), Self::MAX_LOOSE_LEN),
-        };
-        let fits = !tag.is_empty() && tag.len() <= limit && Self::is_plain(tag);
-        fits.then_some(tag)
+        let tag = quoted.unwrap_or(value);
+        if tag.is_empty() || tag.len() > Self::MAX_LOOSE_LEN || !Self::is_plain(tag) {
+            return None;
+        }
+        let loose = quoted.is_none() || tag.len() > Self::MAX_LEN;
+        (!loose || tolerance.takes(|switches| &mut switches.loose_istag)).then_some(tag)
     }
 
     fn from_text(tag: &[u8]) -> Self {

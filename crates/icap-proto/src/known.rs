@@ -5,6 +5,7 @@ use crate::encapsulated::{Encapsulated, List};
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::headers::{Headers, InvalidHeader};
 use crate::istag::IsTag;
+use crate::tolerance::Tolerance;
 use crate::uri;
 use crate::wire::class;
 use crate::wire::cursor::{Cursor, Stop};
@@ -32,7 +33,9 @@ pub(crate) fn add(headers: &mut Headers, name: &str, value: &[u8]) -> Result<(),
     let text = class::trim(value);
     let fits = match Framing::from_name(name.as_bytes()) {
         Some(Framing::Host) => uri::is_host_and_port(text),
-        Some(Framing::IsTag) => IsTag::text(text, &Leniency::strict()).is_some(),
+        Some(Framing::IsTag) => {
+            IsTag::text(text, &mut Tolerance::new(Leniency::strict())).is_some()
+        }
         _ => return headers.append(name, value),
     };
     if fits { headers.set(name, value) } else { Err(InvalidHeader::Value) }
@@ -59,13 +62,15 @@ impl<'a> Known<'a> {
     pub(crate) fn read(
         cursor: &mut Cursor<'a>,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Self, Stop> {
         let mut known = Self::default();
-        fields::read(cursor, limits, leniency, |line| match Framing::from_name(line.name) {
-            None => Ok(()),
-            Some(_) if line.folded => Err(ParseError::new(Kind::Fold, line.value_at)),
-            Some(field) => known.take(field, &line, limits, leniency),
+        fields::read(cursor, limits, tolerance, |line, tolerance| {
+            match Framing::from_name(line.name) {
+                None => Ok(()),
+                Some(_) if line.folded => Err(ParseError::new(Kind::Fold, line.value_at)),
+                Some(field) => known.take(field, &line, limits, tolerance),
+            }
         })?;
         Ok(known)
     }
@@ -75,7 +80,7 @@ impl<'a> Known<'a> {
         field: Framing,
         line: &FieldLine<'a>,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<(), ParseError> {
         let value = line.value();
         let fail = |kind| ParseError::new(kind, line.at);
@@ -84,7 +89,7 @@ impl<'a> Known<'a> {
                 if self.encapsulated.is_some() {
                     return Err(fail(Kind::DuplicateField));
                 }
-                let list = List::parse(value, limits, leniency)
+                let list = List::parse(value, limits, tolerance)
                     .map_err(|error| error.shifted(line.value_at as u64))?;
                 self.encapsulated = Some(list.entities);
                 self.empty_section =
@@ -103,19 +108,21 @@ impl<'a> Known<'a> {
             }
             Framing::Trailer => self.trailer = true,
             Framing::Host => {
-                if !leniency.malformed_host && !uri::is_host_and_port(value) {
+                if !uri::is_host_and_port(value)
+                    && !tolerance.takes(|switches| &mut switches.malformed_host)
+                {
                     return Err(fail(Kind::Host));
                 }
-                once(&mut self.host, value, leniency).map_err(fail)?;
+                once(&mut self.host, value, tolerance).map_err(fail)?;
             }
             Framing::IsTag => {
-                if IsTag::text(value, leniency).is_none() {
+                if IsTag::text(value, tolerance).is_none() {
                     return Err(fail(Kind::IsTag));
                 }
-                once(&mut self.istag, value, leniency).map_err(fail)?;
+                once(&mut self.istag, value, tolerance).map_err(fail)?;
             }
             Framing::Http => {
-                if !leniency.http_framing_fields {
+                if !tolerance.takes(|switches| &mut switches.http_framing_fields) {
                     return Err(fail(Kind::ForbiddenField));
                 }
             }
@@ -126,13 +133,22 @@ impl<'a> Known<'a> {
 
 /// Takes a field that may stand again only with the same value, if at all (RFC 9112 section 3.2 refuses any second
 /// `Host`).
-fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], leniency: &Leniency) -> Result<(), Kind> {
+fn once<'a>(
+    slot: &mut Option<&'a [u8]>,
+    value: &'a [u8],
+    tolerance: &mut Tolerance,
+) -> Result<(), Kind> {
     match slot {
-        Some(first) if *first != value || !leniency.repeated_fields => Err(Kind::DuplicateField),
-        _ => {
+        None => {
             *slot = Some(value);
             Ok(())
         }
+        Some(first)
+            if *first == value && tolerance.takes(|switches| &mut switches.repeated_fields) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err(Kind::DuplicateField),
     }
 }
 

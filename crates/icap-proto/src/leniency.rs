@@ -14,6 +14,10 @@ macro_rules! leniency {
         /// always. The switches that move such an end are marked *opt-in*; they are off in both, and each is for
         /// one product that leaves no other way.
         ///
+        /// Which of them a peer needs, its connection tells:
+        /// [`server::Connection::take_used_leniency`](crate::server::Connection::take_used_leniency),
+        /// [`client::Connection::take_used_leniency`](crate::client::Connection::take_used_leniency).
+        ///
         /// ```
         /// let mut leniency = icap_proto::Leniency::strict();
         /// leniency.missing_host = true;
@@ -30,6 +34,21 @@ macro_rules! leniency {
             #[must_use]
             pub const fn strict() -> Self {
                 Self { $($on: false,)* $($off: false,)* }
+            }
+
+            /// The switches that are on in either.
+            #[must_use]
+            pub const fn union(self, other: Self) -> Self {
+                Self { $($on: self.$on || other.$on,)* $($off: self.$off || other.$off,)* }
+            }
+
+            /// The names of the switches that are on, for logs and counters.
+            pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+                let switches = [
+                    $((stringify!($on), self.$on),)*
+                    $((stringify!($off), self.$off),)*
+                ];
+                switches.into_iter().filter_map(|(name, on)| on.then_some(name))
             }
         }
 

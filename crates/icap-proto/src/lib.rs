@@ -62,6 +62,7 @@ mod rewrite;
 pub mod server;
 mod status;
 mod subid;
+mod tolerance;
 mod transfer;
 mod uri;
 pub mod wire;

@@ -2,15 +2,16 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::Limits;
 use crate::encapsulated::Encapsulated;
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::http_head::HttpHead;
 use crate::rewrite;
+use crate::tolerance::Tolerance;
 use crate::wire::cursor::Stop;
 use crate::wire::head::Common;
 use crate::wire::scan::HeadScan;
 use crate::wire::start_line::HttpKind;
-use crate::{Leniency, Limits};
 
 /// A request or response head.
 pub(crate) trait Head: Sized {
@@ -18,14 +19,12 @@ pub(crate) trait Head: Sized {
     type Parts: core::fmt::Debug;
 
     /// Parses the ICAP part, with its empty line.
-    fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self::Parts, Stop>;
+    fn parse(bytes: &[u8], limits: &Limits, tolerance: &mut Tolerance)
+    -> Result<Self::Parts, Stop>;
 
     /// Whether a message of this kind may begin with these bytes. `None` while that is open; it was for the
     /// first `seen` bytes.
     fn begins(bytes: &[u8], seen: usize) -> Option<bool>;
-
-    /// The switches that apply to messages of this kind.
-    fn leniency(leniency: &Leniency) -> Leniency;
 
     fn common(parts: &Self::Parts) -> &Common;
 
@@ -88,25 +87,23 @@ impl<H: Head> HeadReader<H> {
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<(H, usize)>, ParseError> {
-        let leniency = &H::leniency(leniency);
-        let Some(found) = self.find(input, limits, leniency)? else { return Ok(None) };
+        let Some(found) = self.find(input, limits, tolerance)? else { return Ok(None) };
         let wire = input.split_to(found.wire_len()).freeze();
         *self = Self::new();
-        found.cut(wire, limits, leniency).map(Some)
+        found.cut(wire, limits, tolerance).map(Some)
     }
 
     /// Copies the head at the start of a message; `None` when it is not all there.
     pub(crate) fn copy(
         message: &[u8],
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<(H, usize)>, ParseError> {
-        let leniency = &H::leniency(leniency);
-        let Some(found) = Self::new().find(message, limits, leniency)? else { return Ok(None) };
+        let Some(found) = Self::new().find(message, limits, tolerance)? else { return Ok(None) };
         let wire = message.get(..found.wire_len()).unwrap_or_default();
-        found.cut(Bytes::copy_from_slice(wire), limits, leniency).map(Some)
+        found.cut(Bytes::copy_from_slice(wire), limits, tolerance).map(Some)
     }
 
     /// Waits for the ICAP part and its sections.
@@ -114,17 +111,17 @@ impl<H: Head> HeadReader<H> {
         &mut self,
         input: &[u8],
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<Found<H>>, ParseError> {
         let mut icap = match self.icap.take() {
             Some(icap) => icap,
-            None => match self.icap_part(input, limits, leniency)? {
+            None => match self.icap_part(input, limits, tolerance)? {
                 Some(icap) => icap,
                 None => return Ok(None),
             },
         };
         let sections = input.get(icap.wire_len..).unwrap_or_default();
-        match icap.sections(sections, limits, leniency) {
+        match icap.sections(sections, limits, tolerance) {
             Ok(Some(list)) => Ok(Some(Found { icap, list })),
             Ok(None) => {
                 self.icap = Some(icap);
@@ -138,21 +135,22 @@ impl<H: Head> HeadReader<H> {
         &mut self,
         input: &[u8],
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<Icap<H>>, ParseError> {
         if self.waiting && !self.may_be_whole(input, limits) {
             return Ok(None);
         }
         let window = input.get(..limits.head_bytes).unwrap_or(input);
-        let parsed = if leniency.rewrites_heads() {
-            let rewritten = rewrite::icap_head(window, leniency);
-            match H::parse(&rewritten.head, limits, leniency) {
+        let used = tolerance.used();
+        let parsed = if tolerance.allowed().rewrites_heads() {
+            let rewritten = rewrite::icap_head(window, tolerance);
+            match H::parse(&rewritten.head, limits, tolerance) {
                 Ok(parts) => Ok((parts, rewritten.wire_len, Some(rewritten.head.into()))),
                 Err(Stop::Fault(error)) => Err(Stop::Fault(rewritten.on_the_wire(error))),
                 Err(Stop::Incomplete) => Err(Stop::Incomplete),
             }
         } else {
-            H::parse(window, limits, leniency).map(|parts| {
+            H::parse(window, limits, tolerance).map(|parts| {
                 let wire_len = H::common(&parts).len;
                 (parts, wire_len, None)
             })
@@ -163,9 +161,11 @@ impl<H: Head> HeadReader<H> {
                 Ok(Some(Icap { parts, wire_len, rewritten, section_scan }))
             }
             Err(stop) => {
+                // What a head that is not whole would need depends on where it is cut.
+                tolerance.restore(used);
                 if !self.waiting {
                     self.waiting = true;
-                    self.scan = HeadScan::new(leniency.bare_lf_in_head);
+                    self.scan = HeadScan::new(tolerance.allowed().bare_lf_in_head);
                     // A fault is told when the head has come to its end and not before, so that it does not
                     // matter how the head is cut.
                     if !self.may_be_whole(input, limits) {
@@ -214,10 +214,10 @@ impl<H: Head> Icap<H> {
         &mut self,
         bytes: &[u8],
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<Encapsulated>, ParseError> {
         let mut list = self.declared();
-        if leniency.blank_line_framing && list.header_bytes() > 0 {
+        if tolerance.allowed().blank_line_framing && list.header_bytes() > 0 {
             let (limit, too_long) = (limits.encapsulated_bytes, Kind::EncapsulatedTooLong);
             match self.section_scan.find_end_within(bytes, limit, too_long)? {
                 Some(end) => list = list.with_section(end),
@@ -244,12 +244,13 @@ impl<H: Head> Found<H> {
         self,
         wire: Bytes,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<(H, usize), ParseError> {
         let Self { icap, list } = self;
         let wire_len = wire.len();
+        let misframed = list != icap.declared();
         let mut message = Message {
-            misframed: list != icap.declared(),
+            misframed: misframed && tolerance.takes(|switches| &mut switches.blank_line_framing),
             icap: Bytes::new(),
             list,
             http_request: None,
@@ -263,11 +264,11 @@ impl<H: Head> Found<H> {
             let Some(length) = length else { continue };
             let end = start.saturating_add(length).min(wire_len);
             let mut block = wire.slice(start..end);
-            if leniency.unterminated_sections && end == wire_len && !list.has_body() {
-                block = rewrite::terminated(block);
+            if end == wire_len && !list.has_body() {
+                block = rewrite::terminated(block, tolerance);
                 message.list = list.extended(block.len().saturating_sub(length));
             }
-            let head = HttpHead::parse(block, kind, limits, leniency)
+            let head = HttpHead::parse(block, kind, limits, tolerance)
                 .map_err(|error| error.shifted(start as u64))?;
             *slot = Some(head);
             start = end;

@@ -12,6 +12,7 @@ use crate::http_head::HttpHead;
 use crate::known::{self, WRITTEN_BY_ENCODER};
 use crate::method::Method;
 use crate::reader::{Head, HeadReader, Message};
+use crate::tolerance::Tolerance;
 use crate::uri::ServiceUri;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Common, RequestParts};
@@ -81,7 +82,7 @@ impl RequestHead {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<(Self, usize)>, ParseError> {
-        HeadReader::copy(message, limits, leniency)
+        HeadReader::copy(message, limits, &mut Tolerance::new(leniency.of_requests()))
     }
 
     fn new(method: Method, uri: ServiceUri) -> Self {
@@ -379,16 +380,16 @@ impl RequestBuilder {
 impl Head for RequestHead {
     type Parts = RequestParts;
 
-    fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<RequestParts, Stop> {
-        RequestParts::parse(bytes, limits, leniency)
+    fn parse(
+        bytes: &[u8],
+        limits: &Limits,
+        tolerance: &mut Tolerance,
+    ) -> Result<RequestParts, Stop> {
+        RequestParts::parse(bytes, limits, tolerance)
     }
 
     fn begins(bytes: &[u8], seen: usize) -> Option<bool> {
         start_line::begins_request(bytes, seen)
-    }
-
-    fn leniency(leniency: &Leniency) -> Leniency {
-        leniency.of_requests()
     }
 
     fn common(parts: &RequestParts) -> &Common {

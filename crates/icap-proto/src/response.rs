@@ -13,6 +13,7 @@ use crate::method::Method;
 use crate::reader::{Head, HeadReader, Message};
 use crate::request::{encode_allow, encode_encapsulated, encode_trailer};
 use crate::status::StatusCode;
+use crate::tolerance::Tolerance;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Answer, Common, ResponseParts};
 use crate::wire::{encode, start_line};
@@ -82,7 +83,7 @@ impl ResponseHead {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<(Self, usize)>, ParseError> {
-        HeadReader::copy(message, limits, leniency)
+        HeadReader::copy(message, limits, &mut Tolerance::new(leniency.of_responses()))
     }
 
     /// The status.
@@ -277,7 +278,7 @@ impl ResponseHead {
     }
 
     /// Holds a success answer to the rules that need the method of its request.
-    pub(crate) fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), Kind> {
+    pub(crate) fn check(&self, method: &Method, tolerance: &mut Tolerance) -> Result<(), Kind> {
         Answer {
             status: self.status,
             istag: self.headers.get("ISTag").is_some(),
@@ -285,7 +286,7 @@ impl ResponseHead {
             unannounced_trailer: self.unannounced_trailer(),
             encapsulated: self.encapsulated,
         }
-        .check(method, leniency)
+        .check(method, tolerance)
     }
 }
 
@@ -438,16 +439,16 @@ impl ResponseBuilder {
 impl Head for ResponseHead {
     type Parts = ResponseParts;
 
-    fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<ResponseParts, Stop> {
-        ResponseParts::parse(bytes, limits, leniency)
+    fn parse(
+        bytes: &[u8],
+        limits: &Limits,
+        tolerance: &mut Tolerance,
+    ) -> Result<ResponseParts, Stop> {
+        ResponseParts::parse(bytes, limits, tolerance)
     }
 
     fn begins(bytes: &[u8], _seen: usize) -> Option<bool> {
         start_line::begins_response(bytes)
-    }
-
-    fn leniency(leniency: &Leniency) -> Leniency {
-        leniency.of_responses()
     }
 
     fn common(parts: &ResponseParts) -> &Common {

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::Leniency;
 use crate::error::ParseError;
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 
 /// A head of the RFC, made from other bytes.
@@ -28,22 +28,29 @@ impl Rewritten {
 
 /// The ICAP head at the start of `bytes`, or as much of it as is there: lines end in CRLF, and the lines of
 /// `X-Violations-Found` are folds.
-pub(crate) fn icap_head(bytes: &[u8], leniency: &Leniency) -> Rewritten {
+pub(crate) fn icap_head(bytes: &[u8], tolerance: &mut Tolerance) -> Rewritten {
     let mut head = Vec::with_capacity(bytes.len());
     let mut added = Vec::new();
     let mut wire_len = 0usize;
     let mut violation_lines = 0u64;
+    let may_indent = tolerance.allowed().unindented_violations;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
         let text = match line {
             [text @ .., b'\r', b'\n'] => Some(text),
-            [text @ .., b'\n'] if leniency.bare_lf_in_head => Some(text),
+            [text @ .., b'\n'] if tolerance.takes(|switches| &mut switches.bare_lf_in_head) => {
+                Some(text)
+            }
             _ => None,
         };
         wire_len = wire_len.saturating_add(line.len());
         let text = text.unwrap_or(line);
-        if leniency.unindented_violations && !matches!(text, [] | [b'\r' | b'\n', ..]) {
+        if may_indent && !matches!(text, [] | [b'\r' | b'\n', ..]) {
             let continues = violation_lines > 0 && !text.contains(&b':');
             if continues && !text.starts_with(b" ") && !text.starts_with(b"\t") {
+                // A line that is cut may still turn out to be a field.
+                if text.len() < line.len() {
+                    tolerance.takes(|switches| &mut switches.unindented_violations);
+                }
                 added.push(head.len());
                 head.push(b'\t');
             }
@@ -82,8 +89,8 @@ fn count_violations(line: &[u8]) -> u64 {
     }
 }
 
-/// The block with the empty line that it lacks.
-pub(crate) fn terminated(block: Bytes) -> Bytes {
+/// The block with the empty line that it lacks, where that is taken.
+pub(crate) fn terminated(block: Bytes, tolerance: &mut Tolerance) -> Bytes {
     let missing: &[u8] = match &block[..] {
         [.., b'\r', b'\n', b'\r', b'\n'] => return block,
         [.., b'\r', b'\n', b'\r'] => b"\n",
@@ -91,5 +98,8 @@ pub(crate) fn terminated(block: Bytes) -> Bytes {
         [.., b'\r'] => b"\n\r\n",
         _ => b"\r\n\r\n",
     };
+    if !tolerance.takes(|switches| &mut switches.unterminated_sections) {
+        return block;
+    }
     [&block[..], missing].concat().into()
 }

@@ -135,10 +135,20 @@ fn compare<C: Core>(bytes: &[u8], rng: &mut Rng, fresh: impl Fn(Leniency) -> C) 
     some.sort_unstable();
     let mut verdicts = Vec::new();
     for leniency in [Leniency::strict(), Leniency::default(), all_on(), some_switches(rng)] {
-        let whole = run(&mut fresh(leniency), bytes, &[]);
+        let mut reader = fresh(leniency);
+        let whole = run(&mut reader, bytes, &[]);
+        let used = reader.take_used_leniency();
         for cuts in [&every_byte, &some] {
-            let cut = run(&mut fresh(leniency), bytes, cuts);
+            let mut reader = fresh(leniency);
+            let cut = run(&mut reader, bytes, cuts);
             assert_eq!(cut, whole, "{} cut at {cuts:?}, {leniency:?}", text(bytes));
+            if whole.error.is_none() {
+                assert_eq!(reader.take_used_leniency(), used, "{} cut at {cuts:?}", text(bytes));
+            }
+        }
+        if whole.ends() {
+            let needed = run(&mut fresh(used), bytes, &[]);
+            assert_eq!(needed, whole, "{} with {used:?} of {leniency:?}", text(bytes));
         }
         verdicts.push(whole);
     }
@@ -147,8 +157,7 @@ fn compare<C: Core>(bytes: &[u8], rng: &mut Rng, fresh: impl Fn(Leniency) -> C) 
         assert_eq!(strict, lenient, "{}", text(bytes));
     }
     // An opt-in may end a head earlier than its offsets; what is whole without it is the same with it.
-    let ends = strict.lines.last().is_some_and(|line| line.starts_with("end"));
-    if ends && strict.error.is_none() {
+    if strict.ends() {
         for verdict in opt_in {
             assert_eq!(strict, verdict, "{}", text(bytes));
         }

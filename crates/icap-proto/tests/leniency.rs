@@ -10,7 +10,7 @@ use icap_proto::{Leniency, Limits, Misuse, StatusCode};
 use support::client::Ask;
 use support::leniency::{SWITCHES, all_on, debugged, off, on, setter};
 use support::server::{OPTIONS, OPTIONS_EVENTS, Server, misuse};
-use support::{every_cut, outcome, outcome_every_way};
+use support::{Core, every_cut, outcome, outcome_every_way};
 
 /// Who reads the bytes of a case.
 #[derive(Debug, Clone)]
@@ -31,6 +31,25 @@ impl Reader {
                 bytes.as_bytes(),
             ),
         }
+    }
+
+    /// The names of the switches without which these bytes would be refused, whole and under every cut.
+    fn needs(&self, leniency: Leniency, bytes: &str) -> Vec<&'static str> {
+        fn names(core: &mut impl Core, bytes: &str, cuts: &[usize]) -> Vec<&'static str> {
+            outcome(core, bytes.as_bytes(), cuts);
+            core.take_used_leniency().names().collect()
+        }
+        let needed = |cuts: &[usize]| match self {
+            Self::Server => names(&mut Server::with(Limits::default(), leniency), bytes, cuts),
+            Self::Client(ask) => {
+                names(&mut Ask { leniency, ..ask.clone() }.sent_whole("hello"), bytes, cuts)
+            }
+        };
+        let whole = needed(&[]);
+        for cuts in every_cut(bytes.len()) {
+            assert_eq!(needed(&cuts), whole, "{bytes:?} cut at {cuts:?}");
+        }
+        whole
     }
 }
 
@@ -326,6 +345,29 @@ fn each_switch_in_both_positions() {
             assert_eq!(reader.read(off(base, switch), bytes), case.off, "{switch} off");
         }
     }
+}
+
+/// The connection tells which switch was needed, and none that made no difference.
+#[test]
+fn what_was_needed_is_told() {
+    for case in default_cases().into_iter().chain(opt_in_cases()) {
+        let Case { switch, reader, bytes, .. } = &case;
+        let needed = if case.on == case.off { vec![] } else { vec![*switch] };
+        for leniency in [on(Leniency::strict(), &[switch]), on(Leniency::default(), &[switch])] {
+            assert_eq!(reader.needs(leniency, bytes), needed, "{switch} on");
+        }
+        assert_eq!(reader.needs(off(Leniency::default(), switch), bytes), [""; 0], "{switch} off");
+    }
+}
+
+/// What was needed is told once, and belongs to what was read before it was asked.
+#[test]
+fn what_was_needed_is_told_once() {
+    let mut server = Server::new();
+    assert_eq!(server.take_used_leniency(), Leniency::strict());
+    server.recv(format!("\r\n{OPTIONS}"));
+    assert_eq!(server.take_used_leniency(), on(Leniency::strict(), &["leading_empty_line"]));
+    assert_eq!(server.take_used_leniency(), Leniency::strict());
 }
 
 /// A switch that is added has to be added to the cases.

@@ -61,6 +61,7 @@
 //! | `status` | of the answer; none when it did not come to one |
 //! | `verdict` | what the handler said: `unmodified`, `modified`, `response`, `error` |
 //! | `preview` | `decided` without the rest, `continued`, or `whole`; none without a preview |
+//! | `leniency` | the switches of [`Leniency`](icap_proto::Leniency) without which the request would have been refused |
 //! | `bytes_in`, `bytes_out` | of the bodies, without framing |
 //! | `answer_us`, `elapsed_us` | from the head of the request to that of the answer, and to the end |
 //! | `aborted` | the answer was broken off |
@@ -72,6 +73,7 @@
 //! | `icap_server_transactions_total` | `method`, `service`, `status` | `service` is the first path, or `none` |
 //! | `icap_server_transaction_seconds` | `method` | histogram |
 //! | `icap_server_body_bytes_total` | `direction` | `in` or `out` |
+//! | `icap_server_leniency_total` | `switch` | requests that needed it; the event says whose |
 //! | `icap_server_aborted_total` | | answers that were broken off |
 //! | `icap_server_refused_total` | `reason` | connections: `source`, `capacity`, `address`, `handshake` |
 //! | `icap_server_accept_errors_total` | | what the listeners reported |

@@ -37,6 +37,8 @@ pub(crate) struct Transaction<'a> {
     /// The path that a service has, not what a client wrote: labels must not be made by clients.
     pub(crate) service: Option<&'a str>,
     pub(crate) status: Option<u16>,
+    /// The switches of [`Leniency`](icap_proto::Leniency) that the client needed.
+    pub(crate) leniency: &'a [&'static str],
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) elapsed: Duration,
@@ -61,6 +63,9 @@ pub(crate) fn transaction(done: &Transaction<'_>) {
     metrics::counter!("icap_server_body_bytes_total", "direction" => "in").increment(done.bytes_in);
     metrics::counter!("icap_server_body_bytes_total", "direction" => "out")
         .increment(done.bytes_out);
+    for switch in done.leniency {
+        metrics::counter!("icap_server_leniency_total", "switch" => *switch).increment(1);
+    }
     if done.aborted {
         metrics::counter!("icap_server_aborted_total").increment(1);
     }

@@ -129,6 +129,31 @@ async fn a_span_says_how_the_preview_went_and_which_connection_it_was() {
     );
 }
 
+/// In the head and at the end of the body.
+#[tokio::test]
+async fn a_span_says_what_leniency_was_needed() {
+    let spans = Spans::default();
+    let _guard = spans.listen();
+    let (builder, server) = serve(|peer| async move {
+        let mut connection = peer.accept().await;
+        connection.head().await;
+        connection.until("; ieof\r\n\r\n").await;
+        let answer = ok("HELLO").replace("ISTag: \"t1\"", "ISTag: t1");
+        connection.write(answer.replace("0\r\n\r\n", "0; ieof\r\n\r\n")).await;
+        connection.head().await;
+        connection.write(NO_CONTENT).await;
+    })
+    .await;
+    let client = builder.build().unwrap();
+    let adapted = modified(client.respmod(page(text("abc"))).await.unwrap());
+    assert_eq!(read(adapted).await, "HELLO");
+    passes(client.reqmod(get()).await.unwrap());
+    server.await.unwrap();
+    let told = spans.closed();
+    assert!(told[0].contains(" leniency=\"loose_istag stray_ieof\" "), "{told:?}");
+    assert!(!told[1].contains("leniency"), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_span_says_what_went_wrong() {
     let spans = Spans::default();
@@ -255,7 +280,7 @@ mod metrics {
             let (builder, server) = serve(|peer| async move {
                 let mut connection = peer.accept().await;
                 connection.head().await;
-                connection.write(NO_CONTENT).await;
+                connection.write("ICAP/1.0 204\r\nISTag: \"t1\"\r\n\r\n").await;
                 connection.head().await;
                 connection.until("; ieof\r\n\r\n").await;
                 connection.write(ok("HELLO")).await;
@@ -292,6 +317,7 @@ mod metrics {
                 "icap_client_calls_total REQMOD URI 204 1",
                 "icap_client_calls_total REQMOD URI none 1",
                 "icap_client_calls_total RESPMOD URI 200 1",
+                "icap_client_leniency_total URI missing_reason 1",
                 "icap_client_reused_total 2",
                 "icap_client_wait_seconds 3",
             ]

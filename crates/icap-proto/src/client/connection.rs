@@ -13,6 +13,7 @@ use crate::output::Output;
 use crate::reader::HeadReader;
 use crate::request::RequestHead;
 use crate::response::ResponseHead;
+use crate::tolerance::Tolerance;
 use crate::wire::chunk::{BodyEnd, ChunkDecoder, OriginalBody, Part};
 use crate::wire::encode::{self, LastChunk};
 use crate::wire::scan::HeadScan;
@@ -25,7 +26,7 @@ use crate::{Leniency, Limits, StatusCode};
 #[derive(Debug)]
 pub struct Connection {
     limits: Limits,
-    leniency: Leniency,
+    tolerance: Tolerance,
     state: State,
     /// What the request in progress was, for the rules of its answer.
     method: Method,
@@ -59,7 +60,7 @@ impl Connection {
     pub fn new(limits: Limits, leniency: Leniency) -> Self {
         Self {
             limits,
-            leniency,
+            tolerance: Tolerance::new(leniency.of_responses()),
             state: State::new(),
             method: Method::Options,
             input: Input::default(),
@@ -304,6 +305,12 @@ impl Connection {
         event
     }
 
+    /// The switches without which the answer would have been refused, as far as it was read since this was asked
+    /// last. [`Leniency::strict`] when the server kept to the RFC. With these alone all of it is read the same.
+    pub const fn take_used_leniency(&mut self) -> Leniency {
+        self.tolerance.take_used()
+    }
+
     /// Whether the exchange is over on both sides.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -352,8 +359,8 @@ impl Connection {
     }
 
     fn read_head(&mut self) -> Result<Next, Error> {
-        let Self { reader, input, limits, leniency, .. } = self;
-        let Some((head, size)) = reader.read(input.buffer(), limits, leniency)? else {
+        let Self { reader, input, limits, tolerance, .. } = self;
+        let Some((head, size)) = reader.read(input.buffer(), limits, tolerance)? else {
             return Ok(Next::Starved);
         };
         self.input.consumed(size as u64);
@@ -370,8 +377,8 @@ impl Connection {
         if status == StatusCode::NO_CONTENT && head.has_body() {
             return Err(PeerMisbehaved::UnexpectedBody.into());
         }
-        head.check(&self.method, &self.leniency).map_err(|kind| self.input.error(kind))?;
-        self.state.on_final(status, &self.leniency)?;
+        head.check(&self.method, &mut self.tolerance).map_err(|kind| self.input.error(kind))?;
+        self.state.on_final(status, &mut self.tolerance)?;
         if head.close() {
             self.close = Some(CloseReason::Asked);
         } else if head.unannounced_trailer() {
@@ -389,7 +396,7 @@ impl Connection {
             return Err(PeerMisbehaved::UnexpectedBody.into());
         }
         let promised = self.state.owes_icap_trailer();
-        let continued = self.state.on_continue(&self.leniency)?;
+        let continued = self.state.on_continue(&mut self.tolerance)?;
         self.input.start_message();
         match continued {
             Continued::Ignored => Ok(Next::Again),
@@ -406,11 +413,11 @@ impl Connection {
     }
 
     fn read_body(&mut self) -> Result<Next, Error> {
-        let Self { answer, input, limits, leniency, .. } = self;
+        let Self { answer, input, limits, tolerance, .. } = self;
         let base = input.position();
         let part = answer
             .decoder
-            .decode(input.buffer(), limits, leniency)
+            .decode_with(input.buffer(), limits, tolerance)
             .map_err(|error| error.shifted(base))?;
         match part {
             None => Ok(Next::Starved),
@@ -425,8 +432,8 @@ impl Connection {
     }
 
     fn read_trailer(&mut self) -> Result<Next, Error> {
-        let Self { answer, input, limits, leniency, .. } = self;
-        match input.trailer(&mut answer.trailer_scan, limits, leniency)? {
+        let Self { answer, input, limits, tolerance, .. } = self;
+        match input.trailer(&mut answer.trailer_scan, limits, tolerance)? {
             None => Ok(Next::Starved),
             Some(trailer) => {
                 if trailer.has_member("Connection", "close") {
@@ -444,10 +451,13 @@ impl Connection {
     fn end(&mut self, icap_trailer: Headers) -> Result<Next, Error> {
         let BodyEnd { ieof, original_body, trailers } = core::mem::take(&mut self.answer.body_end);
         let partial = self.answer.status == Some(StatusCode::PARTIAL_CONTENT);
-        if ieof && !self.leniency.stray_ieof {
+        if ieof && !self.tolerance.takes(|switches| &mut switches.stray_ieof) {
             return Err(self.input.error(crate::ParseErrorKind::MisplacedIeof).into());
         }
-        if original_body.is_some() && !partial && !self.leniency.stray_ieof {
+        if original_body.is_some()
+            && !partial
+            && !self.tolerance.takes(|switches| &mut switches.stray_ieof)
+        {
             return Err(PeerMisbehaved::MisplacedOriginalBody.into());
         }
         let use_original_body = match original_body.filter(|_| partial) {

@@ -3,8 +3,9 @@
 //! Two automata run side by side, the request going out and the answer coming in; what each does to the other
 //! is in these methods.
 
+use crate::StatusCode;
 use crate::error::{Misuse, PeerMisbehaved};
-use crate::{Leniency, StatusCode};
+use crate::tolerance::Tolerance;
 
 /// The request on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,7 +208,10 @@ impl State {
     }
 
     /// 100 Continue.
-    pub(super) fn on_continue(&mut self, leniency: &Leniency) -> Result<Continued, PeerMisbehaved> {
+    pub(super) fn on_continue(
+        &mut self,
+        tolerance: &mut Tolerance,
+    ) -> Result<Continued, PeerMisbehaved> {
         self.interims = self.interims.saturating_add(1);
         if self.interims > 1 {
             return Err(PeerMisbehaved::UntimelyContinue);
@@ -222,7 +226,9 @@ impl State {
                 self.write = Write::Body;
                 Ok(Continued::Proceed)
             }
-            _ if !leniency.untimely_continue => Err(PeerMisbehaved::UntimelyContinue),
+            _ if !tolerance.takes(|switches| &mut switches.untimely_continue) => {
+                Err(PeerMisbehaved::UntimelyContinue)
+            }
             Write::Preview(_) => {
                 self.proceed_after_preview = true;
                 Ok(Continued::Proceed)
@@ -235,7 +241,7 @@ impl State {
     pub(super) fn on_final(
         &mut self,
         status: StatusCode,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<(), PeerMisbehaved> {
         // "In preview" ends when 100 Continue is taken (RFC 3507 section 4.6).
         let in_preview = !self.outside_preview && !self.proceed_after_preview;
@@ -244,7 +250,8 @@ impl State {
             StatusCode::NO_CONTENT
                 if !in_preview
                     && !self.shape.allow_no_content
-                    && (self.shape.body || !leniency.unsolicited_no_content) =>
+                    && (self.shape.body
+                        || !tolerance.takes(|switches| &mut switches.unsolicited_no_content)) =>
             {
                 return Err(PeerMisbehaved::UnsolicitedNoContent);
             }

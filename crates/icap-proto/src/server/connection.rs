@@ -16,6 +16,7 @@ use crate::output::Output;
 use crate::reader::HeadReader;
 use crate::request::RequestHead;
 use crate::response::ResponseHead;
+use crate::tolerance::Tolerance;
 use crate::wire::chunk::{BodyEnd, ChunkDecoder, Part};
 use crate::wire::encode::{self, LastChunk};
 use crate::wire::scan::HeadScan;
@@ -29,7 +30,7 @@ use crate::{Leniency, Limits, ParseErrorKind, StatusCode};
 #[derive(Debug)]
 pub struct Connection {
     limits: Limits,
-    leniency: Leniency,
+    tolerance: Tolerance,
     state: State,
     method: Option<Method>,
     input: Input,
@@ -50,7 +51,7 @@ impl Connection {
     pub fn new(limits: Limits, leniency: Leniency) -> Self {
         Self {
             limits,
-            leniency,
+            tolerance: Tolerance::new(leniency.of_requests()),
             state: State::new(),
             method: None,
             input: Input::default(),
@@ -364,6 +365,23 @@ impl Connection {
         event.map_err(|error| self.fail(error))
     }
 
+    /// The switches without which the client would have been refused, as far as it was read since this was asked
+    /// last. [`Leniency::strict`] when it kept to the RFC. With these alone all of it is read the same.
+    ///
+    /// ```
+    /// use icap_proto::{Leniency, Limits, server::Connection};
+    ///
+    /// let mut connection = Connection::new(Limits::default(), Leniency::default());
+    /// connection.feed(b"OPTIONS icap://h/s ICAP/1.0\r\n\r\n");
+    /// assert!(connection.poll_event()?.is_some());
+    /// assert_eq!(connection.take_used_leniency().names().collect::<Vec<_>>(), ["missing_host"]);
+    /// assert_eq!(connection.take_used_leniency(), Leniency::strict());
+    /// # Ok::<(), icap_proto::Error>(())
+    /// ```
+    pub const fn take_used_leniency(&mut self) -> Leniency {
+        self.tolerance.take_used()
+    }
+
     /// Whether the connection is between requests.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -446,9 +464,11 @@ impl Connection {
     }
 
     fn read_start(&mut self, skipped_line: bool) -> Next {
-        let may_skip = self.leniency.leading_empty_line && !skipped_line;
         match self.input.buffer().get(..) {
-            Some([b'\r', b'\n', ..]) if may_skip => {
+            Some([b'\r', b'\n', ..])
+                if !skipped_line
+                    && self.tolerance.takes(|switches| &mut switches.leading_empty_line) =>
+            {
                 self.input.buffer().advance(2);
                 self.state.read = Read::Idle { skipped_line: true };
                 Next::Again
@@ -462,8 +482,8 @@ impl Connection {
     }
 
     fn read_head(&mut self) -> Result<Next, Error> {
-        let Self { reader, input, limits, leniency, .. } = self;
-        let Some((head, size)) = reader.read(input.buffer(), limits, leniency)? else {
+        let Self { reader, input, limits, tolerance, .. } = self;
+        let Some((head, size)) = reader.read(input.buffer(), limits, tolerance)? else {
             return Ok(Next::Starved);
         };
         self.input.consumed(size as u64);
@@ -488,11 +508,11 @@ impl Connection {
     }
 
     fn read_body(&mut self) -> Result<Next, Error> {
-        let Self { decoder, input, limits, leniency, .. } = self;
+        let Self { decoder, input, limits, tolerance, .. } = self;
         let base = input.position();
         let before = decoder.consumed();
         let part = decoder
-            .decode(input.buffer(), limits, leniency)
+            .decode_with(input.buffer(), limits, tolerance)
             .map_err(|error| error.shifted(base))?;
         self.state.on_wire(decoder.consumed().saturating_sub(before));
         match part {
@@ -520,7 +540,7 @@ impl Connection {
 
     fn body_end(&mut self, end: BodyEnd) -> Result<Next, Error> {
         let in_preview = matches!(self.state.read, Read::Preview { .. });
-        if end.ieof && !in_preview && !self.leniency.stray_ieof {
+        if end.ieof && !in_preview && !self.tolerance.takes(|switches| &mut switches.stray_ieof) {
             return Err(self.input.error(ParseErrorKind::MisplacedIeof).into());
         }
         self.trailers = end.trailers;
@@ -533,9 +553,9 @@ impl Connection {
     }
 
     fn read_trailer(&mut self) -> Result<Next, Error> {
-        let Self { trailer_scan, input, limits, leniency, .. } = self;
+        let Self { trailer_scan, input, limits, tolerance, .. } = self;
         let before = input.position();
-        let Some(trailer) = input.trailer(trailer_scan, limits, leniency)? else {
+        let Some(trailer) = input.trailer(trailer_scan, limits, tolerance)? else {
             return Ok(Next::Starved);
         };
         self.state.on_wire(input.position().saturating_sub(before));

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::{ParseError, ParseErrorKind as Kind};
 use crate::headers::Headers;
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::wire::cursor::Cursor;
 use crate::wire::scan::HeadScan;
@@ -119,12 +120,22 @@ impl ChunkDecoder {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Part>, ParseError> {
+        self.decode_with(input, limits, &mut Tolerance::new(*leniency))
+    }
+
+    #[inline]
+    pub(crate) fn decode_with(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        tolerance: &mut Tolerance,
+    ) -> Result<Option<Part>, ParseError> {
         if matches!(self.state, State::Line)
             && let Some(data) = self.whole_chunks(input)
         {
             return Ok(Some(Part::Data(data)));
         }
-        self.in_steps(input, limits, leniency)
+        self.in_steps(input, limits, tolerance)
     }
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
@@ -169,10 +180,10 @@ impl ChunkDecoder {
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<Part>, ParseError> {
         loop {
-            match self.step(input, limits, leniency) {
+            match self.step(input, limits, tolerance) {
                 Ok(Step::Again) => {}
                 Ok(Step::Part(part)) => return Ok(Some(part)),
                 Ok(Step::Starved) => return Ok(None),
@@ -194,11 +205,11 @@ impl ChunkDecoder {
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Step, ParseError> {
         match self.state {
             State::Line => {
-                let read = self.line(input, limits, leniency);
+                let read = self.line(input, limits, tolerance);
                 let Some(used) = read.map_err(|error| error.shifted(self.consumed))? else {
                     return Ok(Step::Starved);
                 };
@@ -227,7 +238,7 @@ impl ChunkDecoder {
                 _ => Err(ParseError::new(Kind::ChunkEnd, 0).shifted(self.consumed)),
             },
             State::Trailer => {
-                let end = self.trailer(input, limits, leniency)?;
+                let end = self.trailer(input, limits, tolerance)?;
                 Ok(end.map_or(Step::Starved, Step::Part))
             }
             State::Done => Ok(Step::Starved),
@@ -262,14 +273,14 @@ impl ChunkDecoder {
         &mut self,
         rest: &[u8],
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<usize>, ParseError> {
         let Some((size, digits)) = chunk_size(rest)? else { return Ok(None) };
         let after = rest.get(digits..).unwrap_or_default();
         let used = match after {
             [b'\r', b'\n', ..] => digits.saturating_add(2),
             [b'\r'] => return Ok(None),
-            _ => match self.extensions(rest, digits, size, limits, leniency)? {
+            _ => match self.extensions(rest, digits, size, limits, tolerance)? {
                 Some(used) => used,
                 None => return Ok(None),
             },
@@ -286,7 +297,7 @@ impl ChunkDecoder {
         digits: usize,
         size: u64,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<usize>, ParseError> {
         // Fail on the first byte that can continue neither the size nor the line.
         if !matches!(line.get(digits), Some(b';' | b' ' | b'\t' | b'\r' | b'\n')) {
@@ -312,7 +323,7 @@ impl ChunkDecoder {
         if extension_bytes > limits.extension_bytes {
             return Err(ParseError::new(Kind::ExtensionsTooLong, digits));
         }
-        let last_chunk = parse_extensions(text, digits, size, leniency)?;
+        let last_chunk = parse_extensions(text, digits, size, tolerance)?;
         self.extension_bytes = extension_bytes;
         if size == 0 {
             self.last_chunk = last_chunk;
@@ -325,7 +336,7 @@ impl ChunkDecoder {
         &mut self,
         input: &mut BytesMut,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Option<Part>, ParseError> {
         let end = match &input[..] {
             [] | [b'\r'] => return Ok(None),
@@ -344,7 +355,8 @@ impl ChunkDecoder {
             Headers::new()
         } else {
             let block = input.split_to(end).freeze();
-            Headers::parse(block, limits, leniency).map_err(|error| error.shifted(self.consumed))?
+            Headers::parse_with(block, limits, tolerance)
+                .map_err(|error| error.shifted(self.consumed))?
         };
         self.consume(end);
         self.state = State::Done;
@@ -399,7 +411,7 @@ fn parse_extensions(
     line: &[u8],
     digits: usize,
     size: u64,
-    leniency: &Leniency,
+    tolerance: &mut Tolerance,
 ) -> Result<LastChunk, ParseError> {
     let mut cursor = Cursor::new(line);
     cursor.skip(digits);
@@ -423,7 +435,9 @@ fn parse_extensions(
         cursor.skip(name.len());
         let value = extension_value(&mut cursor)?;
         if name.eq_ignore_ascii_case(b"ieof") {
-            if size != 0 || (value.is_some() && !leniency.ieof_with_value) {
+            if size != 0
+                || (value.is_some() && !tolerance.takes(|switches| &mut switches.ieof_with_value))
+            {
                 return Err(ParseError::new(Kind::MisplacedIeof, at));
             }
             last_chunk.ieof = true;

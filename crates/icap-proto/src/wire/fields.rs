@@ -1,9 +1,10 @@
 //! Field lines, in one pass.
 
+use crate::Limits;
 use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::wire::cursor::{Cursor, Stop};
-use crate::{Leniency, Limits};
 
 /// One field line.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +41,8 @@ impl<'a> FieldLine<'a> {
 pub(crate) fn read<'a>(
     cursor: &mut Cursor<'a>,
     limits: &Limits,
-    leniency: &Leniency,
-    mut visit: impl FnMut(FieldLine<'a>) -> Result<(), ParseError>,
+    tolerance: &mut Tolerance,
+    mut visit: impl FnMut(FieldLine<'a>, &mut Tolerance) -> Result<(), ParseError>,
 ) -> Result<(), Stop> {
     let mut count = 0usize;
     loop {
@@ -67,12 +68,12 @@ pub(crate) fn read<'a>(
                 cursor.set_rest(next);
                 (first_line, false)
             }
-            _ => (folds(cursor, name, text, leniency)?, true),
+            _ => (folds(cursor, name, text, tolerance)?, true),
         };
         if line.len().saturating_sub(cursor.rest().len()) > limits.field_line {
             return Err(ParseError::new(Kind::FieldLineTooLong, at).into());
         }
-        visit(FieldLine { name, raw_value, folded, at, value_at })?;
+        visit(FieldLine { name, raw_value, folded, at, value_at }, tolerance)?;
     }
 }
 
@@ -81,9 +82,9 @@ pub(crate) fn check_block(
     block: &[u8],
     mut cursor: Cursor<'_>,
     limits: &Limits,
-    leniency: &Leniency,
+    tolerance: &mut Tolerance,
 ) -> Result<(), ParseError> {
-    read(&mut cursor, limits, leniency, |_| Ok(()))
+    read(&mut cursor, limits, tolerance, |_, _| Ok(()))
         .map_err(|stop| stop.in_whole(block, Kind::SectionEnd))?;
     if cursor.rest().is_empty() { Ok(()) } else { Err(cursor.error(Kind::SectionEnd)) }
 }
@@ -94,7 +95,7 @@ fn folds<'a>(
     cursor: &mut Cursor<'a>,
     name: &[u8],
     text: &'a [u8],
-    leniency: &Leniency,
+    tolerance: &mut Tolerance,
 ) -> Result<&'a [u8], Stop> {
     loop {
         let end = text.len().saturating_sub(cursor.rest().len());
@@ -105,7 +106,7 @@ fn folds<'a>(
             // A fold may follow; the empty line must.
             None => return Err(Stop::Incomplete),
         }
-        if !leniency.folded_values && !is_extension(name) {
+        if !is_extension(name) && !tolerance.takes(|switches| &mut switches.folded_values) {
             return Err(cursor.error(Kind::Fold).into());
         }
         cursor.take(class::value_len);

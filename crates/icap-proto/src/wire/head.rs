@@ -17,6 +17,7 @@ use crate::headers::{Field, Line, Lines};
 use crate::known::Known;
 use crate::method::Method;
 use crate::status::StatusCode;
+use crate::tolerance::Tolerance;
 use crate::uri::UriParts;
 use crate::wire::cursor::{Cursor, Stop};
 use crate::wire::fields;
@@ -91,7 +92,8 @@ impl<'a> Request<'a> {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Self>, ParseError> {
-        let parts = whole(bytes, limits, |head| RequestParts::parse(head, limits, leniency))?;
+        let mut tolerance = Tolerance::new(leniency.of_requests());
+        let parts = whole(bytes, limits, |head| RequestParts::parse(head, limits, &mut tolerance))?;
         Ok(parts.map(|parts| Self { bytes, parts }))
     }
 
@@ -130,7 +132,9 @@ impl<'a> Response<'a> {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Self>, ParseError> {
-        let parts = whole(bytes, limits, |head| ResponseParts::parse(head, limits, leniency))?;
+        let mut tolerance = Tolerance::new(leniency.of_responses());
+        let parts =
+            whole(bytes, limits, |head| ResponseParts::parse(head, limits, &mut tolerance))?;
         Ok(parts.map(|parts| Self { bytes, parts }))
     }
 
@@ -148,7 +152,10 @@ impl<'a> Response<'a> {
             unannounced_trailer: self.parts.common.unannounced_trailer(),
             encapsulated: self.parts.common.encapsulated,
         };
-        answer.check(method, leniency).map_err(|kind| ParseError::new(kind, self.parts.common.len))
+        let mut tolerance = Tolerance::new(*leniency);
+        answer
+            .check(method, &mut tolerance)
+            .map_err(|kind| ParseError::new(kind, self.parts.common.len))
     }
 
     /// The status.
@@ -195,7 +202,7 @@ impl<'a> HttpBlock<'a> {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Self, ParseError> {
-        Self::parse(block, HttpKind::Request, limits, leniency)
+        Self::parse(block, HttpKind::Request, limits, &mut Tolerance::new(*leniency))
     }
 
     /// Checks a whole response head.
@@ -208,14 +215,14 @@ impl<'a> HttpBlock<'a> {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Self, ParseError> {
-        Self::parse(block, HttpKind::Response, limits, leniency)
+        Self::parse(block, HttpKind::Response, limits, &mut Tolerance::new(*leniency))
     }
 
     pub(crate) fn parse(
         block: &'a [u8],
         kind: HttpKind,
         limits: &Limits,
-        leniency: &Leniency,
+        tolerance: &mut Tolerance,
     ) -> Result<Self, ParseError> {
         if block.len() > limits.encapsulated_bytes {
             return Err(ParseError::new(Kind::EncapsulatedTooLong, limits.encapsulated_bytes));
@@ -224,7 +231,7 @@ impl<'a> HttpBlock<'a> {
         start_line::http(&mut cursor, kind, limits)
             .map_err(|stop| stop.in_whole(block, Kind::SectionEnd))?;
         let start_line_len = cursor.at();
-        fields::check_block(block, cursor, limits, leniency)?;
+        fields::check_block(block, cursor, limits, tolerance)?;
         Ok(Self { bytes: block, start_line_len })
     }
 
@@ -278,16 +285,19 @@ pub(crate) struct Common {
 
 impl RequestParts {
     /// Parses from the start of a request to the empty line of its ICAP head.
-    pub(crate) fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, Stop> {
-        let leniency = &leniency.of_requests();
+    pub(crate) fn parse(
+        bytes: &[u8],
+        limits: &Limits,
+        tolerance: &mut Tolerance,
+    ) -> Result<Self, Stop> {
         let mut cursor = Cursor::new(bytes);
-        let line = start_line::request(&mut cursor, limits, leniency)?;
+        let line = start_line::request(&mut cursor, limits, tolerance)?;
         let method =
             Method::from_bytes(line.method).ok_or_else(|| ParseError::new(Kind::NotIcap, 0))?;
         let uri_parts =
             UriParts::parse(line.uri).map_err(|error| error.shifted(line.uri_at as u64))?;
         let start = cursor.at();
-        let known = Known::read(&mut cursor, limits, leniency)?;
+        let known = Known::read(&mut cursor, limits, tolerance)?;
         let len = cursor.at();
         // Only now: a request that is no ICAP at all is malformed, whatever version it claims.
         if let Some(at) = line.other_version {
@@ -304,18 +314,20 @@ impl RequestParts {
         };
         let uri = line.uri_at..line.uri_at.saturating_add(line.uri.len());
         let parts = Self { method, uri, uri_parts, common };
-        match parts.check(known.host.is_some(), leniency) {
+        match parts.check(known.host.is_some(), tolerance) {
             Ok(()) => Ok(parts),
             Err(kind) => Err(ParseError::new(kind, len).into()),
         }
     }
 
     /// The rules that can be held only when all fields are known.
-    fn check(&self, has_host: bool, leniency: &Leniency) -> Result<(), Kind> {
-        if !has_host && !leniency.missing_host {
+    fn check(&self, has_host: bool, tolerance: &mut Tolerance) -> Result<(), Kind> {
+        if !has_host && !tolerance.takes(|switches| &mut switches.missing_host) {
             return Err(Kind::MissingHost);
         }
-        if self.common.unannounced_trailer() && !leniency.unannounced_trailer {
+        if self.common.unannounced_trailer()
+            && !tolerance.takes(|switches| &mut switches.unannounced_trailer)
+        {
             return Err(Kind::UnannouncedTrailer);
         }
         match &self.common.encapsulated {
@@ -330,13 +342,17 @@ impl RequestParts {
 
 impl ResponseParts {
     /// Parses from the start of a response to the empty line of its ICAP head.
-    pub(crate) fn parse(bytes: &[u8], limits: &Limits, leniency: &Leniency) -> Result<Self, Stop> {
+    pub(crate) fn parse(
+        bytes: &[u8],
+        limits: &Limits,
+        tolerance: &mut Tolerance,
+    ) -> Result<Self, Stop> {
         let mut cursor = Cursor::new(bytes);
-        let line = start_line::status(&mut cursor, limits, leniency)?;
+        let line = start_line::status(&mut cursor, limits, tolerance)?;
         let status = StatusCode::new(line.status)
             .ok_or_else(|| ParseError::new(Kind::Status, b"ICAP/1.0 ".len()))?;
         let start = cursor.at();
-        let known = Known::read(&mut cursor, limits, leniency)?;
+        let known = Known::read(&mut cursor, limits, tolerance)?;
         let len = cursor.at();
         Ok(Self {
             status: match known.empty_section {
@@ -370,27 +386,34 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Holds a head to the rules that need the method of its request.
-    pub(crate) fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), Kind> {
+    pub(crate) fn check(&self, method: &Method, tolerance: &mut Tolerance) -> Result<(), Kind> {
         let status = self.status;
-        if status.is_success() && !leniency.missing_istag && !self.istag {
+        if status.is_success()
+            && !self.istag
+            && !tolerance.takes(|switches| &mut switches.missing_istag)
+        {
             return Err(Kind::MissingIsTag);
         }
-        if self.unannounced_trailer && !leniency.unannounced_trailer {
+        if self.unannounced_trailer
+            && !tolerance.takes(|switches| &mut switches.unannounced_trailer)
+        {
             return Err(Kind::UnannouncedTrailer);
         }
         // An answer to another method has no parts to announce.
         let rfc_method = !matches!(method, Method::Extension(_));
         if self.encapsulated.is_none() && status == StatusCode::OK && rfc_method {
             let tolerated = *method == Method::Options
-                && leniency.options_without_encapsulated
-                && !self.opt_body_type;
+                && !self.opt_body_type
+                && tolerance.takes(|switches| &mut switches.options_without_encapsulated);
             if !tolerated {
                 return Err(Kind::MissingEncapsulated);
             }
         }
         let parts = self.encapsulated.unwrap_or(Encapsulated::NONE);
-        let created = status == StatusCode::CREATED && !leniency.created_as_ok;
-        if parts.fits_response(method, status) && (!created || parts == Encapsulated::NONE) {
+        let created = status == StatusCode::CREATED && parts != Encapsulated::NONE;
+        if parts.fits_response(method, status)
+            && (!created || tolerance.takes(|switches| &mut switches.created_as_ok))
+        {
             Ok(())
         } else {
             Err(Kind::EntityList)

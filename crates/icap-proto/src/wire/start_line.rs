@@ -1,9 +1,10 @@
 //! The first line of ICAP messages and of the HTTP heads inside them.
 
+use crate::Limits;
 use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::wire::cursor::{Cursor, Stop};
-use crate::{Leniency, Limits};
 
 /// The parts of an ICAP request line.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +20,7 @@ pub(crate) struct RequestLine<'a> {
 pub(crate) fn request<'a>(
     cursor: &mut Cursor<'a>,
     limits: &Limits,
-    leniency: &Leniency,
+    tolerance: &mut Tolerance,
 ) -> Result<RequestLine<'a>, Stop> {
     bounded(cursor, limits, |cursor| {
         let method = cursor.take(class::token_len);
@@ -28,13 +29,13 @@ pub(crate) fn request<'a>(
             None => return Err(Stop::Incomplete),
             _ => return Err(NOT_ICAP.into()),
         }
-        space(cursor, leniency)?;
+        space(cursor, tolerance)?;
         let uri_at = cursor.at();
         let uri = cursor.take(class::target_len);
         if uri.is_empty() && cursor.peek().is_some() {
             return Err(cursor.error(Kind::StartLine).into());
         }
-        space(cursor, leniency)?;
+        space(cursor, tolerance)?;
         let other_version = version(cursor)?;
         cursor.line_end(Kind::Version)?;
         Ok(RequestLine { method, uri, uri_at, other_version })
@@ -53,7 +54,7 @@ pub(crate) struct StatusLine<'a> {
 pub(crate) fn status<'a>(
     cursor: &mut Cursor<'a>,
     limits: &Limits,
-    leniency: &Leniency,
+    tolerance: &mut Tolerance,
 ) -> Result<StatusLine<'a>, Stop> {
     bounded(cursor, limits, |cursor| {
         if begins_response(cursor.rest()) == Some(false) {
@@ -62,8 +63,8 @@ pub(crate) fn status<'a>(
         if let Some(at) = version(cursor)? {
             return Err(ParseError::new(Kind::UnsupportedVersion, at).into());
         }
-        space(cursor, leniency)?;
-        status_and_reason(cursor, leniency.missing_reason)
+        space(cursor, tolerance)?;
+        status_and_reason(cursor, || tolerance.takes(|switches| &mut switches.missing_reason))
     })
 }
 
@@ -110,7 +111,7 @@ pub(crate) fn http(cursor: &mut Cursor<'_>, kind: HttpKind, limits: &Limits) -> 
             digit_version(cursor, b"HTTP/", Kind::HttpStartLine)?;
             cursor.expect(b" ", Kind::HttpStartLine)?;
             // Origins leave the reason and its blank out often enough; nothing is framed by it.
-            status_and_reason(cursor, true).map(|_| ())
+            status_and_reason(cursor, || true).map(|_| ())
         }
     })
 }
@@ -136,12 +137,12 @@ fn bounded<'a, T>(
 }
 
 /// One space, or with the switch a run of them.
-fn space(cursor: &mut Cursor<'_>, leniency: &Leniency) -> Result<(), Stop> {
+fn space(cursor: &mut Cursor<'_>, tolerance: &mut Tolerance) -> Result<(), Stop> {
     cursor.expect(b" ", Kind::StartLine)?;
-    if leniency.spaces_in_start_line {
-        while cursor.peek() == Some(b' ') {
-            cursor.skip(1);
-        }
+    while cursor.peek() == Some(b' ')
+        && tolerance.takes(|switches| &mut switches.spaces_in_start_line)
+    {
+        cursor.skip(1);
     }
     Ok(())
 }
@@ -149,12 +150,12 @@ fn space(cursor: &mut Cursor<'_>, leniency: &Leniency) -> Result<(), Stop> {
 /// `3DIGIT SP reason CRLF`, shared by ICAP and HTTP.
 fn status_and_reason<'a>(
     cursor: &mut Cursor<'a>,
-    missing_reason: bool,
+    may_lack_reason: impl FnOnce() -> bool,
 ) -> Result<StatusLine<'a>, Stop> {
     let status = digits(cursor)?;
     match cursor.peek() {
         Some(b' ') => cursor.skip(1),
-        Some(b'\r') if missing_reason => {}
+        Some(b'\r') if may_lack_reason() => {}
         None => return Err(Stop::Incomplete),
         _ => return Err(cursor.error(Kind::Status).into()),
     }

@@ -13,7 +13,7 @@ pub(crate) mod leniency;
 pub(crate) mod rng;
 pub(crate) mod server;
 
-use icap_proto::Error;
+use icap_proto::{Error, Leniency};
 
 /// Either side of a connection, its events as text.
 pub(crate) trait Core {
@@ -22,6 +22,7 @@ pub(crate) trait Core {
     fn wants_input(&self) -> bool;
     /// The next event as a line: its name, then what it says.
     fn poll_line(&mut self) -> Result<Option<String>, Error>;
+    fn take_used_leniency(&mut self) -> Leniency;
     /// Bytes queued to be written.
     fn take_output(&mut self) -> Vec<u8>;
 }
@@ -39,6 +40,11 @@ impl Trace {
             (Some(more), Some(last)) if last.starts_with("data ") => last.push_str(more),
             _ => self.lines.push(line.to_owned()),
         }
+    }
+
+    /// Whether the last message came to its end.
+    pub(crate) fn ends(&self) -> bool {
+        self.error.is_none() && self.lines.last().is_some_and(|line| line.starts_with("end"))
     }
 
     pub(crate) fn text(&self) -> String {

@@ -134,6 +134,10 @@ impl Core for Connection {
         Ok(self.poll_event()?.map(|event| line(&event)))
     }
 
+    fn take_used_leniency(&mut self) -> Leniency {
+        self.take_used_leniency()
+    }
+
     fn take_output(&mut self) -> Vec<u8> {
         let output = self.output();
         output.copy_to_bytes(output.remaining()).to_vec()
@@ -155,6 +159,10 @@ impl Core for Server {
 
     fn poll_line(&mut self) -> Result<Option<String>, Error> {
         self.connection.poll_line()
+    }
+
+    fn take_used_leniency(&mut self) -> Leniency {
+        self.connection.take_used_leniency()
     }
 
     fn take_output(&mut self) -> Vec<u8> {

@@ -129,6 +129,7 @@ impl<'a> Exchange<'a> {
             record: Record::start(&head, peer),
             permit: None,
         };
+        exchange.record.needed(transport.connection.take_used_leniency());
         if let Ok(found) = &found {
             exchange.record.found(found.path);
         }

@@ -125,6 +125,9 @@ impl Exchange<'_> {
         transport: &mut Transport<IO>,
         cx: &Context<'_>,
     ) {
+        if !matches!(event, Event::Data(_)) {
+            self.record.needed(transport.connection.take_used_leniency());
+        }
         match event {
             Event::Data(data) => self.take_data(data, purpose, transport, cx),
             Event::PreviewEnd { complete, .. } => {

@@ -1,6 +1,6 @@
 //! What the log and the metrics say about a transaction.
 
-use icap_proto::{Method, RequestHead, ServiceUri, StatusCode};
+use icap_proto::{Leniency, Method, RequestHead, ServiceUri, StatusCode};
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -26,6 +26,8 @@ pub(super) struct Record<'a> {
     preview: Option<PreviewResult>,
     /// What the handler made of the message.
     verdict: Option<&'static str>,
+    /// What of the request is not as the RFC has it.
+    leniency: Leniency,
     /// Body bytes that were read.
     pub(super) bytes_in: u64,
     /// Body bytes of the answer.
@@ -65,6 +67,7 @@ impl<'a> Record<'a> {
             status: None,
             preview: has_preview(head).then_some(PreviewResult::Decided),
             verdict: None,
+            leniency: Leniency::strict(),
             bytes_in: 0,
             bytes_out: 0,
             aborted: false,
@@ -91,6 +94,11 @@ impl<'a> Record<'a> {
 
     pub(super) const fn preview(&mut self, result: PreviewResult) {
         self.preview = Some(result);
+    }
+
+    /// What was read would have been refused without these switches.
+    pub(super) const fn needed(&mut self, leniency: Leniency) {
+        self.leniency = self.leniency.union(leniency);
     }
 
     pub(super) const fn verdict(&mut self, kind: &Kind) {
@@ -123,6 +131,7 @@ impl PreviewResult {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         let ended = Instant::now();
+        let leniency: Vec<_> = self.leniency.names().collect();
         tracing::info!(
             target: "icap_server::access",
             parent: &self.span,
@@ -134,6 +143,7 @@ impl Drop for Record<'_> {
             status = self.status.map(StatusCode::as_u16),
             verdict = self.verdict,
             preview = self.preview.map(PreviewResult::as_str),
+            leniency = (!leniency.is_empty()).then(|| leniency.join(" ")),
             bytes_in = self.bytes_in,
             bytes_out = self.bytes_out,
             answer_us = self.answered.map(|answered| self.micros_to(answered)),
@@ -146,6 +156,7 @@ impl Drop for Record<'_> {
             method: self.method.as_str(),
             service: self.route,
             status: self.status.map(StatusCode::as_u16),
+            leniency: &leniency,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             elapsed: ended.saturating_duration_since(self.started),

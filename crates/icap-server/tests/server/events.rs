@@ -105,6 +105,14 @@ async fn a_transaction_is_one_event() {
     );
 }
 
+/// In the head and behind the body, of the request that it stood in.
+#[tokio::test]
+async fn the_leniency_that_a_request_needed_is_told() {
+    let request = respmod("Preview: 4\r\n").replace("Host: s\r\n", "");
+    let log = log_of(request + "4\r\nabcd\r\n0; ieof=x\r\n\r\n").await;
+    assert!(log[0].contains(" leniency=\"missing_host ieof_with_value\" bytes_in=4"), "{log:?}");
+}
+
 #[tokio::test]
 async fn faults_of_clients_are_warnings() {
     assert_eq!(

@@ -85,7 +85,7 @@ fn transactions_are_counted() {
                 client.say(reqmod_get("Allow: 204\r\n").replace("/x", path)).await;
                 client.answer().await;
             }
-            client.say(respmod("") + "4\r\nabcd\r\n0\r\n\r\n").await;
+            client.say(respmod("A: b\r\n c\r\n") + "4\r\nabcd\r\n0; ieof\r\n\r\n").await;
             client.answer().await;
             drop(client);
         };
@@ -102,6 +102,8 @@ fn transactions_are_counted() {
             "icap_server_body_bytes_total out 4",
             "icap_server_connections 0",
             "icap_server_in_flight 0",
+            "icap_server_leniency_total folded_values 1",
+            "icap_server_leniency_total stray_ieof 1",
             "icap_server_transaction_seconds REQMOD 3",
             "icap_server_transaction_seconds RESPMOD 1",
             // A path that a client made up is no label.
