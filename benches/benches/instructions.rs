@@ -33,7 +33,7 @@ fn head_borrowed(message: Vec<u8>) {
     icap_benches::parse_borrowed(black_box(&message), &Limits::default(), &Leniency::default());
 }
 
-#[library_benchmark(config = budget(10_350))]
+#[library_benchmark(config = budget(10_190))]
 #[bench::respmod(setup = message)]
 fn head_owned(message: Vec<u8>) {
     let head = RequestHead::parse(black_box(&message), &Limits::default(), &Leniency::default());
@@ -71,7 +71,7 @@ fn exchange() -> (server::Connection, Vec<u8>, IsTag) {
     (connection, wire, tag)
 }
 
-#[library_benchmark(config = budget(13_900))]
+#[library_benchmark(config = budget(13_490))]
 #[bench::no_content_at_preview(setup = exchange)]
 fn transaction(
     (mut connection, wire, tag): (server::Connection, Vec<u8>, IsTag),

@@ -61,7 +61,8 @@ fn check_order(script: &Script) {
             }
             "fields" => {}
             // A request that was answered early is not told to its end.
-            _ => (open, previews) = (true, 0),
+            "request" => (open, previews) = (true, 0),
+            other => panic!("{other}"),
         }
     }
 }

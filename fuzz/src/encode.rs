@@ -1,15 +1,22 @@
-//! Heads on their way out, through the connections: nothing else writes them.
+//! Heads on their way out, through the connections.
 
 use bytes::{Buf, BytesMut};
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
-use icap_proto::{Error, Leniency, Limits, RequestHead, ResponseHead, StatusCode, client, server};
+use icap_proto::{
+    Encapsulated, Error, Leniency, Limits, RequestHead, ResponseHead, StatusCode, client, server,
+};
 
-/// The bytes of a request head.
+/// The bytes of a request head. A connection may have an ICAP trailer behind them.
 pub fn request(head: &RequestHead) -> Vec<u8> {
+    let bytes = head.to_bytes();
     let mut connection = client::Connection::new(Limits::default(), Leniency::default());
     connection.start(head).expect("a fresh connection");
     let output = connection.output();
-    output.copy_to_bytes(output.remaining()).to_vec()
+    let has_parts = *head.encapsulated() != Encapsulated::NONE;
+    let ends_at_once = has_parts && !head.has_body() && head.has_icap_trailer();
+    let trailer = if ends_at_once { "\r\n" } else { "" };
+    assert_eq!(output.copy_to_bytes(output.remaining()), [&bytes, trailer.as_bytes()].concat());
+    bytes.into()
 }
 
 /// Requests to answer, so that any head fits one of them.

@@ -43,7 +43,8 @@ impl Script {
             server::Event::Request(head) => {
                 let sections = [head.http_request(), head.http_response()];
                 let parts = (head.encapsulated(), head.preview(), head.allow(), head.close());
-                self.line(format!("{} {} {parts:?} {}", head.method(), head.uri(), text(sections)));
+                let (method, uri) = (head.method(), head.uri());
+                self.line(format!("request {method} {uri} {parts:?} {}", text(sections)));
                 self.line(format!("fields {}", head.headers().as_bytes().escape_ascii()));
             }
             server::Event::End { trailers, icap_trailer, .. } => {

@@ -254,9 +254,8 @@ impl List {
         // Where the empty line frames, offsets may be anything: the kinds alone have an order.
         let by_kind = tolerance.allowed().blank_line_framing;
         let key = |&(entity, offset, _): &_| (if by_kind { 0 } else { offset }, entity);
-        if !members.is_sorted_by_key(key)
-            && tolerance.takes(|switches| &mut switches.unordered_entities)
-        {
+        if tolerance.allowed().unordered_entities && !members.is_sorted_by_key(key) {
+            tolerance.takes(|switches| &mut switches.unordered_entities);
             members.sort_unstable_by_key(key);
         }
         Self::from_entries(members, tolerance)

@@ -55,16 +55,19 @@ pub(crate) struct Known<'a> {
     pub(crate) trailer: bool,
     pub(crate) host: Option<&'a [u8]>,
     pub(crate) istag: Option<&'a [u8]>,
+    /// Host and port of the URI: mostly `Host` is the same, and need not be looked at again.
+    authority: Option<&'a [u8]>,
 }
 
 impl<'a> Known<'a> {
-    /// Reads all field lines of a head.
+    /// Reads all field lines of a head; behind a request line, with the host and port of its URI.
     pub(crate) fn read(
         cursor: &mut Cursor<'a>,
+        authority: Option<&'a [u8]>,
         limits: &Limits,
         tolerance: &mut Tolerance,
     ) -> Result<Self, Stop> {
-        let mut known = Self::default();
+        let mut known = Self { authority, ..Self::default() };
         fields::read(cursor, limits, tolerance, |line, tolerance| {
             match Framing::from_name(line.name) {
                 None => Ok(()),
@@ -108,7 +111,8 @@ impl<'a> Known<'a> {
             }
             Framing::Trailer => self.trailer = true,
             Framing::Host => {
-                if !uri::is_host_and_port(value)
+                if self.authority != Some(value)
+                    && !uri::is_host_and_port(value)
                     && !tolerance.takes(|switches| &mut switches.malformed_host)
                 {
                     return Err(fail(Kind::Host));

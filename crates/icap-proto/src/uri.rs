@@ -124,6 +124,11 @@ pub(crate) struct UriParts {
 }
 
 impl UriParts {
+    /// Host and port as they stand in the bytes: they can be the value of `Host`.
+    pub(crate) fn host_and_port<'a>(&self, raw: &'a [u8]) -> Option<&'a [u8]> {
+        raw.get(self.host.start..self.authority_end)
+    }
+
     pub(crate) fn parse(raw: &[u8]) -> Result<Self, ParseError> {
         let fail = |at: usize| ParseError::new(ParseErrorKind::Uri, at);
         let (name, rest) = raw.split_at_checked(b"icap".len()).ok_or_else(|| fail(0))?;

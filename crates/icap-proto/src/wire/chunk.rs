@@ -120,9 +120,13 @@ impl ChunkDecoder {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Part>, ParseError> {
-        self.decode_with(input, limits, &mut Tolerance::new(*leniency))
+        match self.whole_chunks(input) {
+            Some(data) => Ok(Some(Part::Data(data))),
+            None => self.in_steps(input, limits, &mut Tolerance::new(*leniency)),
+        }
     }
 
+    /// The same, with a note of what was not as the RFC has it.
     #[inline]
     pub(crate) fn decode_with(
         &mut self,
@@ -130,18 +134,19 @@ impl ChunkDecoder {
         limits: &Limits,
         tolerance: &mut Tolerance,
     ) -> Result<Option<Part>, ParseError> {
-        if matches!(self.state, State::Line)
-            && let Some(data) = self.whole_chunks(input)
-        {
-            return Ok(Some(Part::Data(data)));
+        match self.whole_chunks(input) {
+            Some(data) => Ok(Some(Part::Data(data))),
+            None => self.in_steps(input, limits, tolerance),
         }
-        self.in_steps(input, limits, tolerance)
     }
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
     /// nothing but a size on their line.
     #[inline]
     fn whole_chunks(&mut self, input: &mut BytesMut) -> Option<Bytes> {
+        if !matches!(self.state, State::Line) {
+            return None;
+        }
         let mut at = 0usize;
         let mut gathered = 0usize;
         while let Some((line_len, size)) = plain_line(input.get(at..)?) {
@@ -193,9 +198,7 @@ impl ChunkDecoder {
                 }
             }
             // Behind the end of a chunk that was cut, whole ones may follow.
-            if matches!(self.state, State::Line)
-                && let Some(data) = self.whole_chunks(input)
-            {
+            if let Some(data) = self.whole_chunks(input) {
                 return Ok(Some(Part::Data(data)));
             }
         }

@@ -297,7 +297,8 @@ impl RequestParts {
         let uri_parts =
             UriParts::parse(line.uri).map_err(|error| error.shifted(line.uri_at as u64))?;
         let start = cursor.at();
-        let known = Known::read(&mut cursor, limits, tolerance)?;
+        let authority = uri_parts.host_and_port(line.uri);
+        let known = Known::read(&mut cursor, authority, limits, tolerance)?;
         let len = cursor.at();
         // Only now: a request that is no ICAP at all is malformed, whatever version it claims.
         if let Some(at) = line.other_version {
@@ -352,7 +353,7 @@ impl ResponseParts {
         let status = StatusCode::new(line.status)
             .ok_or_else(|| ParseError::new(Kind::Status, b"ICAP/1.0 ".len()))?;
         let start = cursor.at();
-        let known = Known::read(&mut cursor, limits, tolerance)?;
+        let known = Known::read(&mut cursor, None, limits, tolerance)?;
         let len = cursor.at();
         Ok(Self {
             status: match known.empty_section {
