@@ -19,39 +19,55 @@ fn flood(mut peer: Peer, piece: &[u8]) -> (usize, Vec<u8>) {
     (sent, peer.read_to_end())
 }
 
+/// What has no end.
+struct Endless {
+    name: &'static str,
+    first: Vec<u8>,
+    /// Sent for ever.
+    then: Vec<u8>,
+    /// With which it may end; 200 is for one that is cut.
+    statuses: &'static [u16],
+}
+
+fn endless() -> Vec<Endless> {
+    let start = "OPTIONS icap://s/echo ICAP/1.0\r\nHost: s\r\n";
+    let plain = head("");
+    let behind = |text: &str| [&plain[..], text.as_bytes()].concat();
+    let big = "RESPMOD icap://s/echo ICAP/1.0\r\nHost: s\r\nEncapsulated: res-hdr=0, res-body=4000000000\r\n\r\n\
+        HTTP/1.1 200 OK\r\nX: ";
+    let extension = format!("1; {}\r\nx\r\n", "y".repeat(1000));
+    let of = |name, first: Vec<u8>, again: &str, statuses| {
+        let then = again.repeat(10_000_usize.div_ceil(again.len())).into();
+        Endless { name, first, then, statuses }
+    };
+    vec![
+        of("noise", Vec::new(), "\x16\x03\x01\x02", &[400]),
+        of("method", Vec::new(), "A", &[400, 414]),
+        of("URI", "OPTIONS icap://s/".into(), "x", &[414]),
+        of("field", format!("{start}X: ").into(), "x", &[400, 431]),
+        of("fields", start.into(), "X: y\r\n", &[400, 431]),
+        of("HTTP head", big.into(), "x", &[400, 413, 431]),
+        of("chunk size", behind("0"), "0", &[400, 200]),
+        of("extension", behind("1; x="), "x", &[400, 200]),
+        of("extensions", plain.clone(), &extension, &[400, 200]),
+        of("trailer", behind("0\r\nX: "), "x", &[400, 431, 200]),
+        of("trailers", behind("0\r\n"), "X: y\r\n", &[400, 431, 200]),
+        of("empty lines", Vec::new(), "\r\n", &[400]),
+    ]
+}
+
 #[test]
 #[ignore = "run by ci/faults.sh"]
 fn without_an_end() {
-    let start = "OPTIONS icap://s/echo ICAP/1.0\r\nHost: s\r\n";
-    let plain = head("");
-    let many = |text: &str| text.repeat(10_000 / text.len()).into_bytes();
-    let big = b"RESPMOD icap://s/echo ICAP/1.0\r\nHost: s\r\nEncapsulated: res-hdr=0, res-body=4000000000\r\n\r\n\
-        HTTP/1.1 200 OK\r\nX: ";
-    let extension = format!("1; {}\r\nx\r\n", "y".repeat(1000));
-    // What is sent first, what then for ever, and the statuses with which it may end; 200 is for one that is cut.
-    let cases: [(&str, Vec<u8>, Vec<u8>, &[u16]); 12] = [
-        ("noise", b"\x16\x03\x01".to_vec(), many("\x16\x03\x01\x02"), &[400]),
-        ("method", Vec::new(), many("A"), &[400, 414]),
-        ("URI", b"OPTIONS icap://s/".to_vec(), many("x"), &[414]),
-        ("field", [start, "X: "].concat().into(), many("x"), &[400, 431]),
-        ("fields", start.into(), many("X: y\r\n"), &[400, 431]),
-        ("HTTP head", big.to_vec(), many("x"), &[400, 413, 431]),
-        ("chunk size", [&plain[..], b"0"].concat(), many("0"), &[400, 200]),
-        ("extension", [&plain[..], b"1; x="].concat(), many("x"), &[400, 200]),
-        ("extensions", plain.clone(), extension.into(), &[400, 200]),
-        ("trailer", [&plain[..], b"0\r\nX: "].concat(), many("x"), &[400, 431, 200]),
-        ("trailers", [&plain[..], b"0\r\n"].concat(), many("X: y\r\n"), &[400, 431, 200]),
-        ("empty lines", Vec::new(), many("\r\n"), &[400]),
-    ];
     let mut server = Server::start(5, &[]);
     let before = server.memory("VmRSS");
     let mut peers = Vec::new();
-    for (name, first, piece, statuses) in cases {
+    for Endless { name, first, then, statuses } in endless() {
         for _ in 0..4 {
             let mut peer = server.connect();
             peer.say(&first).unwrap();
-            let (port, piece) = (peer.port(), piece.clone());
-            peers.push((name, statuses, port, thread::spawn(move || flood(peer, &piece))));
+            let (port, then) = (peer.port(), then.clone());
+            peers.push((name, statuses, port, thread::spawn(move || flood(peer, &then))));
         }
     }
     let mut ports = Vec::new();
