@@ -12,5 +12,5 @@ cd "$(dirname "$0")/.."
 
 cargo test --quiet --release -p icap-benches --test faults --no-run
 SECONDS=0
-cargo test --quiet --release -p icap-benches --test faults -- --ignored --nocapture --test-threads=1 "$@"
+cargo test --release -p icap-benches --test faults -- --ignored --nocapture --test-threads=1 "$@"
 echo "faults: all survived in ${SECONDS}s"

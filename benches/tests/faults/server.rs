@@ -93,7 +93,11 @@ impl Server {
         let log = self.log.lock().unwrap();
         let bad = |line: &&String| line.contains("panic") || line.contains(r#""level":"ERROR""#);
         assert_eq!(log.iter().find(bad), None);
-        println!("{before:?}, now {after:?}, at most {} KiB", self.memory("VmHWM"));
+        let (descriptors, most) = (after.descriptors, self.memory("VmHWM"));
+        println!(
+            "{descriptors} descriptors; {} KiB, then {most}, now {}",
+            before.memory, after.memory
+        );
         transactions
     }
 
