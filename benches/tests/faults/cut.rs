@@ -88,18 +88,18 @@ fn at_every_place() {
                     assert!(peer.read_head().starts_with(b"ICAP/1.0 100 "), "{}", cut.place);
                     peer.say(then).unwrap();
                 }
-                let (case, port) = (format!("{ending:?} {}", cut.place), peer.port());
+                let (case, addr) = (format!("{ending:?} {}", cut.place), peer.addr());
                 if let Some(back) = ending.end(peer) {
                     let whole = answers(&back).iter().filter(|answer| answer.is_whole()).count();
                     assert_eq!(whole, usize::from(cut.is_whole), "{case}");
                 }
-                peers.push((case, port, cut.is_whole, ending));
+                peers.push((case, addr, cut.is_whole, ending));
             }
         }
     }
     let transactions = server.settle();
-    for (case, port, is_whole, ending) in peers {
-        let whole = transactions.whole(port);
+    for (case, addr, is_whole, ending) in peers {
+        let whole = transactions.whole(addr);
         // The server may not have come to the request before it heard of the reset.
         assert!(whole <= usize::from(is_whole), "{case} was reported as whole");
         assert!(whole == 1 || !is_whole || ending != Ending::HalfClosed, "{case} was not reported");
@@ -124,17 +124,17 @@ fn behind_any_byte() {
         }
         let ending = ENDINGS[number % ENDINGS.len()];
         let mut peer = server.connect();
-        let port = peer.port();
+        let addr = peer.addr();
         peer.say(&wire[..cut]).unwrap();
         if let Some(back) = ending.end(peer) {
             let whole = answers(&back).iter().filter(|answer| answer.is_whole()).count();
             assert_eq!(whole, asked, "cut behind {cut} of {} bytes", wire.len());
         }
-        peers.push((ending, port, asked, cut));
+        peers.push((ending, addr, asked, cut));
     }
     let transactions = server.settle();
-    for (ending, port, asked, cut) in peers {
-        let whole = transactions.whole(port);
+    for (ending, addr, asked, cut) in peers {
+        let whole = transactions.whole(addr);
         let is_right = whole == asked || (whole < asked && ending != Ending::HalfClosed);
         assert!(is_right, "{ending:?} behind {cut} bytes: {whole} of {asked} reported as whole");
     }

@@ -66,26 +66,26 @@ fn without_an_end() {
         for _ in 0..4 {
             let mut peer = server.connect();
             peer.say(&first).unwrap();
-            let (port, then) = (peer.port(), then.clone());
-            peers.push((name, statuses, port, thread::spawn(move || flood(peer, &then))));
+            let (addr, then) = (peer.addr(), then.clone());
+            peers.push((name, statuses, addr, thread::spawn(move || flood(peer, &then))));
         }
     }
-    let mut ports = Vec::new();
-    for (name, statuses, port, peer) in peers {
+    let mut addrs = Vec::new();
+    for (name, statuses, addr, peer) in peers {
         let (sent, back) = peer.join().unwrap();
         assert!(sent < IN_VAIN, "{name}: {sent} bytes were taken");
         // The reset that answers those who go on may destroy the answer.
         for answer in answers(&back) {
             assert!(statuses.contains(&answer.status) && !answer.is_whole(), "{name}: {answer:?}");
         }
-        ports.push((name, port));
+        addrs.push((name, addr));
     }
     let grown = server.memory("VmHWM").saturating_sub(before);
     // Of each peer: heads, 64 KiB and 256 KiB, and the piece that was read over them.
-    assert!(grown < ports.len() as u64 * 512, "{grown} KiB");
+    assert!(grown < addrs.len() as u64 * 512, "{grown} KiB");
     let transactions = server.settle();
-    for (name, port) in ports {
-        assert_eq!(transactions.whole(port), 0, "{name}");
+    for (name, addr) in addrs {
+        assert_eq!(transactions.whole(addr), 0, "{name}");
     }
 }
 
@@ -114,7 +114,7 @@ fn a_million_tiny_chunks() {
     assert!(answers[0].body.as_deref() == Some(&[b'x'; CHUNKS][..]));
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("{CHUNKS} chunks of a byte echoed in {took:?}");
-    assert_eq!(server.settle().whole(peer.port()), 1);
+    assert_eq!(server.settle().whole(peer.addr()), 1);
 }
 
 /// Those beyond the limit are told, each of them, and take the place of nobody.

@@ -1,13 +1,14 @@
 //! A client that does what a test says, right or wrong.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::{Leniency, Limits, ResponseHead};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n";
 pub(crate) const LAST: &[u8] = b"0\r\n\r\n";
@@ -36,16 +37,22 @@ pub(crate) fn request(fields: &str, body: &[u8]) -> Vec<u8> {
 pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
+    /// Connects from an address of its own, by which the log is told what it did: a port would soon be that of another.
     pub(crate) fn connect(addr: SocketAddr) -> Self {
-        let io = TcpStream::connect(addr).unwrap();
+        static NEXT: AtomicU32 = AtomicU32::new(0x7f01_0001);
+        let source = Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        let io = TcpStream::from(socket);
         io.set_nodelay(true).unwrap();
         io.set_read_timeout(Some(PATIENCE)).unwrap();
         io.set_write_timeout(Some(PATIENCE)).unwrap();
         Self(io)
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.0.local_addr().unwrap().port()
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
     }
 
     pub(crate) fn say(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -110,15 +110,15 @@ impl Server {
         State { descriptors: self.descriptors(), memory: self.memory("VmRSS") }
     }
 
-    /// A good request gets a good answer; the port that asked.
-    pub(crate) fn answers_well(&self) -> u16 {
+    /// A good request gets a good answer; the address that asked.
+    pub(crate) fn answers_well(&self) -> SocketAddr {
         let mut peer = self.connect();
         let body = vec![b'g'; 10_000];
         peer.say(&request("Connection: close\r\n", &body)).unwrap();
         let answers = answers(&peer.read_to_end());
         assert_eq!((answers.len(), answers[0].status), (1, 200));
         assert!(answers[0].body.as_deref() == Some(&body[..]));
-        peer.port()
+        peer.addr()
     }
 
     pub(crate) fn descriptors(&self) -> usize {
@@ -149,17 +149,17 @@ impl Transactions {
         Self(access.map(|line| serde_json::from_str(line).unwrap()).collect())
     }
 
-    /// Those of the peer with this port.
-    fn of(&self, port: u16) -> impl Iterator<Item = &Value> {
-        let client = format!("127.0.0.1:{port}");
+    /// Those of this peer.
+    fn of(&self, peer: SocketAddr) -> impl Iterator<Item = &Value> {
+        let client = peer.to_string();
         self.0.iter().filter(move |line| line["client"] == client)
     }
 
     /// How many of this peer are said to have been answered, whole.
-    pub(crate) fn whole(&self, port: u16) -> usize {
+    pub(crate) fn whole(&self, peer: SocketAddr) -> usize {
         let is_whole = |line: &&Value| {
             line["aborted"] == false && matches!(line["status"].as_u64(), Some(200..=299))
         };
-        self.of(port).filter(is_whole).count()
+        self.of(peer).filter(is_whole).count()
     }
 }

@@ -53,21 +53,21 @@ fn dripping() {
         for _ in 0..10 {
             let mut peer = server.connect();
             peer.say(&first).unwrap();
-            let port = peer.port();
-            peers.push((place, port, thread::spawn(move || drip(peer, byte))));
+            let addr = peer.addr();
+            peers.push((place, addr, thread::spawn(move || drip(peer, byte))));
         }
     }
-    let mut ports = Vec::new();
-    for (place, port, peer) in peers {
+    let mut addrs = Vec::new();
+    for (place, addr, peer) in peers {
         let (back, took) = peer.join().unwrap();
         assert!(took < LATEST, "{place}: cut off after {took:?}");
         assert!(answers(&back).iter().all(|answer| !answer.is_whole()), "{place}");
         assert!(!back.is_empty(), "{place}: not a word");
-        ports.push((place, port));
+        addrs.push((place, addr));
     }
     let transactions = server.settle();
-    for (place, port) in ports {
-        assert_eq!(transactions.whole(port), 0, "{place}");
+    for (place, addr) in addrs {
+        assert_eq!(transactions.whole(addr), 0, "{place}");
     }
 }
 
@@ -76,7 +76,7 @@ fn dripping() {
 #[ignore = "run by ci/faults.sh"]
 fn a_byte_at_a_time_is_taken() {
     let mut server = Server::start(PATIENCE, &[]);
-    let mut ports = Vec::new();
+    let mut addrs = Vec::new();
     for wire in [
         request("Connection: close\r\n", &[b'x'; 300]),
         [&head("Preview: 9\r\nConnection: close\r\n")[..], &chunk(b"abcd"), b"0; ieof\r\n\r\n"]
@@ -87,10 +87,10 @@ fn a_byte_at_a_time_is_taken() {
             peer.say(&[byte]).unwrap();
         }
         assert!(answers(&peer.read_to_end())[0].is_whole());
-        ports.push(peer.port());
+        addrs.push(peer.addr());
     }
     let transactions = server.settle();
-    assert!(ports.into_iter().all(|port| transactions.whole(port) == 1));
+    assert!(addrs.into_iter().all(|addr| transactions.whole(addr) == 1));
 }
 
 /// Writes the same again and again until the server has enough; the time since it took the last byte of it.
@@ -127,21 +127,21 @@ fn reading_nothing() {
         if is_body {
             peer.say(&head("")).unwrap();
         }
-        let port = peer.port();
+        let addr = peer.addr();
         let peer = thread::spawn(move || write_on(&mut peer, &piece));
-        peers.push((is_body, port, peer));
+        peers.push((is_body, addr, peer));
     }
-    let mut ports = Vec::new();
-    for (is_body, port, peer) in peers {
+    let mut addrs = Vec::new();
+    for (is_body, addr, peer) in peers {
         let waited = peer.join().unwrap();
         assert!(waited < LATEST, "dropped {waited:?} after it took nothing");
-        ports.extend(is_body.then_some(port));
+        addrs.extend(is_body.then_some(addr));
     }
     let grown = server.memory("VmHWM").saturating_sub(before);
     assert!(grown < PEERS * MEMORY, "{grown} KiB for {PEERS} peers");
     let transactions = server.settle();
-    for port in ports {
-        assert_eq!(transactions.whole(port), 0, "a body without an end was reported as whole");
+    for addr in addrs {
+        assert_eq!(transactions.whole(addr), 0, "a body without an end was reported as whole");
     }
 }
 
