@@ -8,10 +8,9 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, interval, sleep, timeout};
 
@@ -141,10 +140,8 @@ impl Front {
                 }
             });
         } else if !accepted.is_tls() {
-            let mut cx = Context::from_waker(Waker::noop());
-            let mut socket = accepted.socket;
             // The buffer of a new socket has room for it. Whether it arrives is not waited for.
-            let _ = Pin::new(&mut socket).poll_write(&mut cx, &connection::refusal(&self.shared));
+            let _ = accepted.socket.write_and_close(&connection::refusal(&self.shared));
         }
     }
 

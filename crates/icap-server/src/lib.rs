@@ -64,7 +64,7 @@
 //! | `leniency` | the switches of [`Leniency`](icap_proto::Leniency) without which the request would have been refused |
 //! | `bytes_in`, `bytes_out` | of the bodies, without framing |
 //! | `answer_us`, `elapsed_us` | from the head of the request to that of the answer, and to the end |
-//! | `aborted` | the answer was broken off |
+//! | `aborted` | the answer was broken off, or the connection lost before its end |
 //!
 //! | metric | labels | |
 //! |---|---|---|
@@ -74,7 +74,7 @@
 //! | `icap_server_transaction_seconds` | `method` | histogram |
 //! | `icap_server_body_bytes_total` | `direction` | `in` or `out` |
 //! | `icap_server_leniency_total` | `switch` | requests that needed it; the event says whose |
-//! | `icap_server_aborted_total` | | answers that were broken off |
+//! | `icap_server_aborted_total` | | transactions whose answer did not come to its end |
 //! | `icap_server_refused_total` | `reason` | connections: `source`, `capacity`, `address`, `handshake` |
 //! | `icap_server_accept_errors_total` | | what the listeners reported |
 

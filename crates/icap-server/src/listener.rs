@@ -6,11 +6,15 @@ use std::task::{Context, Poll, ready};
 
 #[cfg(unix)]
 use tokio::net::UnixListener;
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host};
 
 #[cfg(feature = "tls")]
 use crate::TlsAcceptor;
 use crate::stream::Socket;
+
+/// Connections that wait to be accepted. The 128 that are usual are too few for a proxy that opens its pool at once:
+/// those beyond try again after a second.
+const BACKLOG: u32 = 4096;
 
 /// A socket that a [`Server`](crate::Server) listens on.
 ///
@@ -53,7 +57,14 @@ impl Listener {
     ///
     /// The address does not resolve or cannot be bound.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        Ok(TcpListener::bind(addr).await?.into())
+        let mut failure = io::ErrorKind::AddrNotAvailable.into();
+        for addr in lookup_host(addr).await? {
+            match listen(addr) {
+                Ok(listener) => return Ok(listener.into()),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
     /// Speaks TLS from the first byte, as `icaps` has it.
@@ -94,6 +105,15 @@ impl Listener {
             tls: self.tls.clone(),
         }))
     }
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of the last run do not keep the next from its address.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 impl From<TcpListener> for Listener {

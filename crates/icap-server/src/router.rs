@@ -148,7 +148,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    const fn new(status: StatusCode, tag: IsTag) -> Self {
+    pub(crate) const fn new(status: StatusCode, tag: IsTag) -> Self {
         Self { status, tag }
     }
 }

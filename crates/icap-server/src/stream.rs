@@ -1,6 +1,6 @@
 //! What connections run over: one type for all of them, so that there is one copy of the code that serves them.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -17,6 +17,18 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// Writes as much as there is room for, and closes. It asks the system and not the runtime, which may put a task
+    /// off that has done much, or know of no room before its next turn.
+    pub(crate) fn write_and_close(self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(io) => io.into_std()?.write(bytes),
+            #[cfg(unix)]
+            Self::Unix(io) => io.into_std()?.write(bytes),
+        }
+    }
 }
 
 /// What a connection is served over.

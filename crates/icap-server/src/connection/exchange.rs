@@ -31,7 +31,7 @@ use crate::forward::EndingSource;
 use crate::peer::Peer;
 use crate::reply::TrailerFields;
 use crate::request::has_preview;
-use crate::router::Found;
+use crate::router::{Found, Refusal};
 use crate::server::Shared;
 use crate::service::{Call, Permit};
 use crate::{BodyError, ReplyBody, Request, ServiceConfig, Timeouts};
@@ -106,7 +106,10 @@ impl<'a> Exchange<'a> {
         shared: &'a Shared,
         transport: &mut Transport<IO>,
     ) -> Self {
-        let found = shared.router.find(&head, &shared.tag);
+        let found = catch(|| shared.router.find(&head, &shared.tag)).unwrap_or_else(|panic| {
+            tracing::error!(service = head.uri().path(), error = panic, "the service failed");
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, shared.tag.clone()))
+        });
         let tag = found.as_ref().map_or_else(|refusal| &refusal.tag, |found| &found.tag).clone();
         let mut exchange = Self {
             shared,
@@ -331,11 +334,13 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Whoever reads on learns that it is over.
+/// Whoever reads on learns that it is over, and the log what was lost with the connection or the server.
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        if let (Work::Done, false) = (&self.work, self.record.aborted) {
-            self.fail_reader(BodyError::Answered, Waker::noop());
+        match (&self.work, self.record.aborted) {
+            (Work::Done, false) => self.fail_reader(BodyError::Answered, Waker::noop()),
+            (Work::Done, true) => {}
+            _ => self.record.aborted = true,
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Record<'a> {
     pub(super) bytes_in: u64,
     /// Body bytes of the answer.
     pub(super) bytes_out: u64,
-    /// The answer was broken off.
+    /// The answer was broken off, or the connection lost before it.
     pub(super) aborted: bool,
 }
 

@@ -138,19 +138,22 @@ async fn one_address_has_so_many_connections() {
     running.stop().await;
 }
 
-/// However many come beyond the limit, each is told.
+/// However many come beyond the limit, and at once, each is told.
 #[tokio::test]
 async fn nobody_is_refused_in_silence() {
-    let server = pass().listen(Listener::bind("127.0.0.1:0").await.unwrap()).max_connections(0);
-    let running = Running::start(server);
-    let mut clients = Vec::new();
-    for _ in 0..200 {
-        clients.push(running.connect().await);
+    for places in 0..3 {
+        let server = pass().listen(Listener::bind("127.0.0.1:0").await.unwrap());
+        let addr = server.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..400 {
+            clients.push(Client::new(TcpStream::connect(addr).await.unwrap()));
+        }
+        let running = Running::start(server.max_connections(places));
+        for client in &mut clients[places..] {
+            assert_eq!(client.answer().await.status(), 503);
+        }
+        running.stop().await;
     }
-    for client in &mut clients {
-        assert_eq!(client.answer().await.status(), 503);
-    }
-    running.stop().await;
 }
 
 /// Run by the test below in a process of its own, which may open few files.

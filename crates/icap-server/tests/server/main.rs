@@ -10,6 +10,7 @@ mod connection;
 mod deadlines;
 mod echo;
 mod events;
+mod faults;
 mod forwarded;
 mod icap_trailers;
 mod limits;
