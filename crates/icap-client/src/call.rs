@@ -28,7 +28,7 @@ use crate::outcome::Outcome;
 use crate::pool::{Link, Permit};
 use crate::record::Record;
 use crate::source::Source;
-use crate::timeouts::{Inactivity, before, deadline};
+use crate::timeouts::{before, deadline};
 
 /// What is read of the body of an OPTIONS answer; a longer one costs the connection.
 const OPTIONS_BODY: usize = 64 * 1024;
@@ -300,7 +300,7 @@ impl Call<'_> {
             }
             tracing::debug!(uri = %shared.dialer.uri, %error, "an idle connection was dead, sending again");
             reused = false;
-            link = match before(deadline, open(shared, permit)).await {
+            link = match open(shared, permit, deadline).await {
                 Ok(link) => link,
                 Err(error) => {
                     record.failed(&error);
@@ -310,14 +310,18 @@ impl Call<'_> {
         }
     }
 
-    fn start<B>(&self, link: Link, source: Box<Source<B>>, record: Record) -> Box<Exchange<B>> {
+    fn start<B>(
+        &self,
+        mut link: Box<Link>,
+        source: Box<Source<B>>,
+        record: Record,
+    ) -> Box<Exchange<B>> {
         let Self { shared, replay_bytes, .. } = *self;
-        let end = deadline(self.limit).into_iter().chain(self.deadline).min();
-        let inactivity = Inactivity::new(&shared.settings.timeouts, end);
+        link.inactivity.begin(deadline(self.limit).into_iter().chain(self.deadline).min());
         let sending =
             Sending { replay_limit: replay_bytes, trailers: shared.settings.http_trailers };
         let pool = Arc::clone(&shared.pool);
-        let mut exchange = Exchange::new(link, pool, source, sending, inactivity);
+        let mut exchange = Exchange::new(link, pool, source, sending);
         exchange.record = record;
         exchange
     }
@@ -332,7 +336,7 @@ fn with(request: RequestBuilder, credentials: Option<&Sent>) -> Result<RequestHe
 }
 
 /// A connection, and whether it has been used before.
-async fn checkout(shared: &Shared, deadline: Option<Instant>) -> Result<(Link, bool), Error> {
+async fn checkout(shared: &Shared, deadline: Option<Instant>) -> Result<(Box<Link>, bool), Error> {
     // Mostly nobody has to wait, and then there is no need for a timer.
     let permit = match shared.pool.try_enter() {
         Some(permit) => permit,
@@ -340,12 +344,18 @@ async fn checkout(shared: &Shared, deadline: Option<Instant>) -> Result<(Link, b
     };
     match shared.pool.take(permit).await {
         Ok(link) => Ok((link, true)),
-        Err(permit) => Ok((before(deadline, open(shared, permit)).await?, false)),
+        Err(permit) => Ok((open(shared, permit, deadline).await?, false)),
     }
 }
 
-async fn open(shared: &Shared, permit: Permit) -> Result<Link, Error> {
-    shared.dialer.open(&shared.settings.timeouts, permit).await
+/// A new connection. Boxed, because it is rare and would make each call several times as large.
+async fn open(
+    shared: &Shared,
+    permit: Permit,
+    deadline: Option<Instant>,
+) -> Result<Box<Link>, Error> {
+    let opening = shared.dialer.open(&shared.settings.timeouts, permit);
+    Box::pin(before(deadline, opening)).await
 }
 
 /// Sorts the answer.

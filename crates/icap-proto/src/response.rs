@@ -280,12 +280,10 @@ impl ResponseHead {
     pub(crate) fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), Kind> {
         Answer {
             status: self.status,
-            istag: self.headers.get("ISTag").is_some(),
-            opt_body_type: self.headers.get("Opt-body-type").is_some(),
             unannounced_trailer: self.unannounced_trailer(),
             encapsulated: self.encapsulated,
         }
-        .check(method, leniency)
+        .check(method, leniency, |name| self.headers.get(name).is_some())
     }
 }
 

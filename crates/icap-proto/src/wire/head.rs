@@ -143,12 +143,11 @@ impl<'a> Response<'a> {
         let has = |name: &str| self.fields().any(|field| field.name.eq_ignore_ascii_case(name));
         let answer = Answer {
             status: self.parts.status,
-            istag: has("ISTag"),
-            opt_body_type: has("Opt-body-type"),
             unannounced_trailer: self.parts.common.unannounced_trailer(),
             encapsulated: self.parts.common.encapsulated,
         };
-        answer.check(method, leniency).map_err(|kind| ParseError::new(kind, self.parts.common.len))
+        let checked = answer.check(method, leniency, has);
+        checked.map_err(|kind| ParseError::new(kind, self.parts.common.len))
     }
 
     /// The status.
@@ -362,17 +361,20 @@ impl ResponseParts {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) istag: bool,
-    pub(crate) opt_body_type: bool,
     pub(crate) unannounced_trailer: bool,
     pub(crate) encapsulated: Option<Encapsulated>,
 }
 
 impl Answer {
-    /// Holds a head to the rules that need the method of its request.
-    pub(crate) fn check(&self, method: &Method, leniency: &Leniency) -> Result<(), Kind> {
+    /// Holds a head to the rules that need the method of its request. `has` says whether there is such a field.
+    pub(crate) fn check(
+        &self,
+        method: &Method,
+        leniency: &Leniency,
+        has: impl Fn(&str) -> bool,
+    ) -> Result<(), Kind> {
         let status = self.status;
-        if status.is_success() && !leniency.missing_istag && !self.istag {
+        if status.is_success() && !leniency.missing_istag && !has("ISTag") {
             return Err(Kind::MissingIsTag);
         }
         if self.unannounced_trailer && !leniency.unannounced_trailer {
@@ -383,7 +385,7 @@ impl Answer {
         if self.encapsulated.is_none() && status == StatusCode::OK && rfc_method {
             let tolerated = *method == Method::Options
                 && leniency.options_without_encapsulated
-                && !self.opt_body_type;
+                && !has("Opt-body-type");
             if !tolerated {
                 return Err(Kind::MissingEncapsulated);
             }
