@@ -185,8 +185,8 @@ impl Calls {
 }
 
 #[library_benchmark]
-#[bench::no_content_at_preview(args = (false), setup = calls, config = budget(17_000))]
-#[bench::echo_of_4k(args = (true), setup = calls, config = budget(25_000))]
+#[bench::no_content_at_preview(args = (false), setup = calls, config = budget(17_450))]
+#[bench::echo_of_4k(args = (true), setup = calls, config = budget(26_000))]
 fn call(calls: Calls) -> Calls {
     black_box(&calls).one();
     calls

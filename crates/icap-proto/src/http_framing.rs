@@ -67,14 +67,12 @@ impl HttpHead {
     /// Anything but `1*DIGIT`, and numbers that differ. Such a message must not be forwarded as it is.
     pub fn content_length(&self) -> Result<Option<u64>, InvalidContentLength> {
         let mut length = None;
-        for value in self.headers().get_all(CONTENT_LENGTH) {
-            for member in class::list(value) {
-                let member = class::decimal(member).ok_or(InvalidContentLength::NotANumber)?;
-                if length.is_some_and(|length| length != member) {
-                    return Err(InvalidContentLength::Conflicting);
-                }
-                length = Some(member);
+        for member in self.headers().get_all(CONTENT_LENGTH).flat_map(class::list) {
+            let member = class::decimal(member).ok_or(InvalidContentLength::NotANumber)?;
+            if length.is_some_and(|length| length != member) {
+                return Err(InvalidContentLength::Conflicting);
             }
+            length = Some(member);
         }
         Ok(length)
     }
