@@ -1,8 +1,8 @@
 //! The pump: moves one request out and its answer in, at the same time.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -10,8 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 use icap_proto::client::{Event, SendState};
 use icap_proto::{Headers, RequestHead, ResponseHead};
-use tokio::io::AsyncWrite;
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::error::{BoxError, Error, Invalid};
 use crate::pool::{Link, Permit, Pool};
@@ -187,7 +186,7 @@ where
         }
         let Link { connection, io, inactivity, .. } = &mut *self.link;
         if connection.output().has_remaining() {
-            let error = match poll_write_buf(Pin::new(io), cx, connection.output()) {
+            let error = match pin!(io.write_buf(connection.output())).poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(0)) => Some(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(_)) => None,
@@ -215,7 +214,7 @@ where
     /// Reads once. The state machine is asked first: it has used up what there was.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         let Link { connection, io, .. } = &mut *self.link;
-        match poll_read_buf(Pin::new(io), cx, &mut connection.input()) {
+        match pin!(io.read_buf(&mut connection.input())).poll(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(0)) => connection.input_closed(),
             // TLS without a word of farewell.
