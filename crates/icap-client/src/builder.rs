@@ -83,7 +83,8 @@ impl ClientBuilder {
     /// Whether the client asks the service what it can do (OPTIONS, RFC 3507 section 4.10), unasked. On by default:
     /// the first call asks before it sends its message, while others wait for the same answer.
     ///
-    /// - The answer is for the [whole URI](Client::uri) and all clones. It holds for its `Options-TTL`, counted from
+    /// - The answer is for the [whole URI](crate::Client::uri) and all clones. It holds for its `Options-TTL`, counted
+    ///   from
     ///   its arrival and held between 30 seconds and a day, or for [`options_ttl`](Self::options_ttl).
     /// - In the last tenth of that time one call asks anew before its own message; the others go on with the old
     ///   answer. Behind it, and when the `ISTag` has changed or the service answered 404, 405 or 501 to a message, all
@@ -96,7 +97,8 @@ impl ClientBuilder {
     /// What is known decides the [preview](Self::preview), `Allow: 204` and `206`, which files are sent
     /// [at all](Self::transfer_ignore), how many [connections](Self::max_connections) there are, and which methods.
     ///
-    /// Off, the client asks [by hand](Client::options) only; such an answer is used until its time is over.
+    /// Off, the client asks [by hand](crate::Client::options) only; such an answer is used until its time is
+    /// over.
     pub const fn negotiate(mut self, asks: bool) -> Self {
         self.negotiate = asks;
         self
