@@ -84,8 +84,7 @@ impl ClientBuilder {
     /// the first call asks before it sends its message, while others wait for the same answer.
     ///
     /// - The answer is for the [whole URI](crate::Client::uri) and all clones. It holds for its `Options-TTL`, counted
-    ///   from
-    ///   its arrival and held between 30 seconds and a day, or for [`options_ttl`](Self::options_ttl).
+    ///   from its arrival and held between 30 seconds and a day, or for [`options_ttl`](Self::options_ttl).
     /// - In the last tenth of that time one call asks anew before its own message; the others go on with the old
     ///   answer. Behind it, and when the `ISTag` has changed or the service answered 404, 405 or 501 to a message, all
     ///   wait for a new one. An answer is not replaced before it is 30 seconds old.
