@@ -10,8 +10,12 @@ use std::hint::black_box;
 use bytes::{Buf, Bytes, BytesMut};
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
+use http_body_util::{BodyExt, Full};
 use icap_benches::floors;
-use icap_proto::{IsTag, Leniency, Limits, RequestHead, server};
+use icap_client::{Client, Outcome, Respmod};
+use icap_proto::{HttpHead, IsTag, Leniency, Limits, RequestHead, ServiceUri, server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::runtime::{Builder, Runtime};
 
 fn message() -> Vec<u8> {
     icap_benches::respmod().whole()
@@ -115,6 +119,79 @@ fn chunks_encoded(
     connection
 }
 
+/// A client whose server is a task of the same thread, over memory: both are counted, and hardly anything of the server.
+struct Calls {
+    runtime: Runtime,
+    client: Client,
+    message: Respmod<Full<Bytes>>,
+}
+
+fn calls(echo: bool) -> Calls {
+    let (limits, leniency) = (Limits::default(), Leniency::default());
+    let icap_benches::Message { request, response, .. } = icap_benches::respmod();
+    let body = Bytes::from_static(&BODY[..4 << 10]);
+    let answer: Bytes = if echo {
+        let parts = format!("Encapsulated: res-hdr=0, res-body={}", response.len());
+        let head = format!("ICAP/1.0 200 OK\r\nISTag: \"bench-1\"\r\n{parts}\r\n\r\n{response}");
+        [head.as_bytes(), &icap_benches::chunked(&body, body.len())].concat().into()
+    } else {
+        Bytes::from_static(b"ICAP/1.0 204 No Content\r\nISTag: \"bench-1\"\r\n\r\n")
+    };
+    let connector = move |_: ServiceUri| {
+        let (near, far) = duplex(16 << 10);
+        tokio::spawn(answers(far, answer.clone()));
+        async { Ok(near) }
+    };
+    let client = Client::builder("icap://memory/s").connector(connector).negotiate(false);
+    let client = if echo { client.no_preview() } else { client.preview(1024) };
+    let request = HttpHead::parse_request(request.into(), &limits, &leniency);
+    let response = HttpHead::parse_response(response.into(), &limits, &leniency);
+    let message = Respmod::new(response.expect("a good head"), Full::new(body));
+    let calls = Calls {
+        runtime: Builder::new_current_thread().enable_all().build().expect("a runtime"),
+        client: client.build().expect("a client"),
+        message: message.request(request.expect("a good head")),
+    };
+    // The first call makes the connection that the others use.
+    calls.one();
+    calls
+}
+
+/// Answers each request at its end, which is that of its preview or of its body.
+async fn answers(mut io: DuplexStream, answer: Bytes) {
+    let mut read = BytesMut::with_capacity(16 << 10);
+    while io.read_buf(&mut read).await.is_ok_and(|count| count > 0) {
+        if read.ends_with(b"\r\n0\r\n\r\n") {
+            read.clear();
+            io.write_all(&answer).await.expect("the client reads");
+        }
+    }
+}
+
+impl Calls {
+    fn one(&self) {
+        self.runtime.block_on(async {
+            match self.client.respmod(self.message.clone()).await.expect("an answer") {
+                Outcome::Unmodified(original) => drop(original),
+                Outcome::Modified(mut adapted) => {
+                    while let Some(frame) = adapted.frame().await {
+                        black_box(frame.expect("a whole body"));
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}
+
+#[library_benchmark]
+#[bench::no_content_at_preview(args = (false), setup = calls, config = budget(17_450))]
+#[bench::echo_of_4k(args = (true), setup = calls, config = budget(26_000))]
+fn call(calls: Calls) -> Calls {
+    black_box(&calls).one();
+    calls
+}
+
 fn budget(instructions: u64) -> LibraryBenchmarkConfig {
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions)]));
@@ -130,4 +207,5 @@ library_benchmark_group!(
     benchmarks = [chunks_sliced, chunks_decoded, chunk_lines, chunks_encoded]
 );
 library_benchmark_group!(name = transactions, benchmarks = [transaction]);
-main!(library_benchmark_groups = heads, chunks, transactions);
+library_benchmark_group!(name = client, benchmarks = [call]);
+main!(library_benchmark_groups = heads, chunks, transactions, client);

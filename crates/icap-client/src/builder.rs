@@ -1,29 +1,25 @@
 //! The settings of a client.
 
+mod build;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use icap_proto::{
-    IsTag, Leniency, Limits, Method, RequestBuilder, RequestHead, ServiceOptions, ServiceUri,
-};
+use icap_proto::{IsTag, Leniency, Limits, ServiceOptions, ServiceUri};
 
 use crate::authentication::{Authenticate, Login};
-use crate::client::{Client, Settings, Templates};
-use crate::connect::{Connect, Dialer, DynConnect};
-#[cfg(feature = "tls")]
-use crate::error::InvalidTls;
-use crate::error::{Error, Invalid};
+use crate::connect::{Connect, DynConnect};
+use crate::error::Invalid;
 use crate::fields::Fields;
-use crate::negotiation::{IsTagHook, Negotiation};
-use crate::offer::{self, PreviewSize};
-use crate::pool::{Keep, Pool};
+use crate::negotiation::IsTagHook;
+use crate::offer::PreviewSize;
 use crate::tap::{Tap, Taps};
 use crate::tcp::TcpConnector;
 use crate::timeouts::Timeouts;
 #[cfg(feature = "tls")]
-use crate::tls::{Handshaker, Tls};
+use crate::tls::Tls;
 
-/// Puts a [`Client`] together; see [`Client::builder`].
+/// Puts a [`Client`](crate::Client) together; see [`Client::builder`](crate::Client::builder).
 #[must_use = "a builder does nothing until build"]
 pub struct ClientBuilder {
     uri: Result<ServiceUri, Invalid>,
@@ -87,8 +83,8 @@ impl ClientBuilder {
     /// Whether the client asks the service what it can do (OPTIONS, RFC 3507 section 4.10), unasked. On by default:
     /// the first call asks before it sends its message, while others wait for the same answer.
     ///
-    /// - The answer is for the [whole URI](Client::uri) and all clones. It holds for its `Options-TTL`, counted from
-    ///   its arrival and held between 30 seconds and a day, or for [`options_ttl`](Self::options_ttl).
+    /// - The answer is for the [whole URI](crate::Client::uri) and all clones. It holds for its `Options-TTL`, counted
+    ///   from its arrival and held between 30 seconds and a day, or for [`options_ttl`](Self::options_ttl).
     /// - In the last tenth of that time one call asks anew before its own message; the others go on with the old
     ///   answer. Behind it, and when the `ISTag` has changed or the service answered 404, 405 or 501 to a message, all
     ///   wait for a new one. An answer is not replaced before it is 30 seconds old.
@@ -100,7 +96,8 @@ impl ClientBuilder {
     /// What is known decides the [preview](Self::preview), `Allow: 204` and `206`, which files are sent
     /// [at all](Self::transfer_ignore), how many [connections](Self::max_connections) there are, and which methods.
     ///
-    /// Off, the client asks [by hand](Client::options) only; such an answer is used until its time is over.
+    /// Off, the client asks [by hand](crate::Client::options) only; such an answer is used until its time is
+    /// over.
     pub const fn negotiate(mut self, asks: bool) -> Self {
         self.negotiate = asks;
         self
@@ -328,83 +325,10 @@ impl ClientBuilder {
         self.user_agent = product.into();
         self
     }
-
-    /// The finished client. Nothing is connected yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] for a URI that does not parse, for settings of TLS that cannot be used, and for a field that cannot stand in
-    /// an ICAP head.
-    pub fn build(mut self) -> Result<Client, Error> {
-        let uri = self.uri.map_err(Error::Invalid)?;
-        #[cfg(not(feature = "tls"))]
-        if uri.is_secure() {
-            return Err(Error::Invalid(Invalid::Tls));
-        }
-        #[cfg(feature = "tls")]
-        let tls = handshaker(self.tls, &uri)?;
-        if !self.user_agent.is_empty() && !self.fields.has("User-Agent") {
-            self.fields.add("User-Agent", self.user_agent.as_bytes());
-        }
-        let template = |method| -> Result<RequestBuilder, Error> {
-            let request = RequestHead::builder(method, uri.clone());
-            let request = if self.max_idle == 0 { request.close() } else { request };
-            self.fields
-                .apply(request, false)
-                .map_err(|error| Error::Invalid(Invalid::Header(error)))
-        };
-        let settings = Settings {
-            preview: self.preview,
-            replay_limit: self.replay_limit,
-            transfer_ignore: self.transfer_ignore,
-            partial_content: self.partial_content,
-            icap_trailers: self.icap_trailers,
-            http_trailers: self.http_trailers,
-            timeouts: self.timeouts,
-        };
-        let templates = Templates {
-            reqmod: template(Method::Reqmod)?,
-            respmod: template(Method::Respmod)?,
-            options: offer::ask(&settings, template(Method::Options)?),
-            has_credentials: self.fields.has_credentials(),
-        };
-        let dialer = Dialer {
-            uri,
-            connector: self.connector,
-            #[cfg(feature = "tls")]
-            tls,
-            taps: self.taps,
-            limits: self.limits,
-            leniency: self.leniency,
-        };
-        let keep = Keep {
-            idle: self.max_idle,
-            idle_age: self.max_idle_age,
-            lifetime: self.max_lifetime,
-            connections: self.max_connections,
-        };
-        // What the caller says of the service needs no asking.
-        let asks = self.negotiate && self.options.is_none();
-        let negotiation =
-            Negotiation::new(asks, self.options, self.options_ttl, self.on_istag_change);
-        Ok(Client::new(dialer, settings, templates, Pool::new(keep), negotiation, self.login))
-    }
 }
 
 impl std::fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientBuilder").field("uri", &self.uri).finish_non_exhaustive()
-    }
-}
-
-/// What an `icaps` URI needs beside a connection.
-#[cfg(feature = "tls")]
-fn handshaker(tls: Option<Tls>, uri: &ServiceUri) -> Result<Option<Handshaker>, Error> {
-    let invalid = |error| Error::Invalid(Invalid::TlsSettings(error));
-    match (tls, uri.is_secure()) {
-        (None, false) => Ok(None),
-        // Settings that nobody heeds would send in the clear what was meant to be kept.
-        (Some(_), false) => Err(invalid(InvalidTls::PlainUri)),
-        (tls, true) => tls.unwrap_or_default().build(uri).map(Some).map_err(invalid),
     }
 }

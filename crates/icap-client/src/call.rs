@@ -1,6 +1,7 @@
 //! One call: from a message to its outcome.
 
 mod forward;
+mod send;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,25 +11,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 use icap_proto::client::Event;
-use icap_proto::{
-    Method, RequestBuilder, RequestHead, ResponseHead, ServiceOptions, StatusCode, Transfer,
-};
+use icap_proto::{Method, RequestBuilder, ServiceOptions, StatusCode, Transfer};
 use tokio::time::Instant;
 
 pub(crate) use self::forward::{forward, names_service};
+use self::send::{Answer, Call};
 use crate::adapted::Adapted;
-use crate::authentication::{Login, Sent, is_refusal};
 use crate::client::Shared;
 use crate::error::{BoxError, Error, Failure, Invalid};
-use crate::exchange::{Exchange, Sending};
+use crate::exchange::Exchange;
 use crate::message::Message;
 use crate::offer::{Terms, offer, transfer};
 use crate::original::{Original, Replay};
 use crate::outcome::Outcome;
-use crate::pool::{Link, Permit};
 use crate::record::Record;
 use crate::source::Source;
-use crate::timeouts::{Inactivity, before, deadline};
+use crate::timeouts::deadline;
 
 /// What is read of the body of an OPTIONS answer; a longer one costs the connection.
 const OPTIONS_BODY: usize = 64 * 1024;
@@ -188,164 +186,6 @@ pub(crate) async fn ask(
         }
     }
     Ok(ServiceOptions::from_response(&response))
-}
-
-/// How a request is sent.
-struct Call<'a> {
-    shared: &'a Shared,
-    /// The caller gave credentials for this request.
-    has_credentials: bool,
-    replay_bytes: u64,
-    deadline: Option<Instant>,
-    /// How long an exchange may take.
-    limit: Duration,
-}
-
-/// The head of an answer, and the exchange that goes on behind it.
-struct Answer<B> {
-    exchange: Box<Exchange<B>>,
-    response: Box<ResponseHead>,
-}
-
-impl Call<'_> {
-    /// Sends the request and waits for the head of its answer; once more with credentials if the server wants some.
-    async fn answer<B>(
-        &self,
-        request: RequestBuilder,
-        mut source: Box<Source<B>>,
-        mut record: Record,
-    ) -> Result<Answer<B>, (Error, Box<Source<B>>)>
-    where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<BoxError>,
-    {
-        let has_credentials = self.has_credentials || self.shared.templates.has_credentials;
-        let login = self.shared.login.as_ref().filter(|_| !has_credentials);
-        let mut sent = login.and_then(Login::accepted);
-        let mut refused = false;
-        let again = login.map(|_| request.clone());
-        let mut request = request;
-        loop {
-            let head = match with(request, sent.as_ref()) {
-                Ok(head) => head,
-                Err(error) => return Err((error, source)),
-            };
-            let (mut exchange, response) = self.exchange(&head, source, record).await?;
-            let (Some(login), Some(again)) = (login, &again) else {
-                return Ok(Answer { exchange, response });
-            };
-            if refused || !is_refusal(&response) {
-                if !is_refusal(&response) {
-                    login.accept(sent.as_ref());
-                }
-                return Ok(Answer { exchange, response });
-            }
-            refused = true;
-            record = std::mem::take(&mut exchange.record);
-            request = again.clone();
-            source = dismiss(exchange).await;
-            if !source.rewind() {
-                return Err((Error::Status(response), source));
-            }
-            let next = async { Ok(login.answer(&response, sent.as_ref()).await) };
-            sent = match before(self.deadline, next).await {
-                Ok(next) => next,
-                Err(error) => return Err((error, source)),
-            };
-            if sent.is_none() {
-                return Err((Error::Status(response), source));
-            }
-            tracing::debug!(uri = %self.shared.dialer.uri, "sending again with credentials");
-        }
-    }
-
-    /// Sends a request and waits for the head of its answer: on an idle connection if there is one, and once more
-    /// on a new one if that was dead.
-    async fn exchange<B>(
-        &self,
-        request: &RequestHead,
-        mut source: Box<Source<B>>,
-        mut record: Record,
-    ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Box<Source<B>>)>
-    where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<BoxError>,
-    {
-        let Self { shared, deadline, .. } = *self;
-        let (mut link, mut reused) = match checkout(shared, deadline).await {
-            Ok(checked_out) => checked_out,
-            Err(error) => {
-                record.failed(&error);
-                return Err((error, source));
-            }
-        };
-        loop {
-            record.connected(reused);
-            let mut exchange = self.start(link, source, record);
-            let error = match exchange.answer(request).await {
-                Ok(response) => {
-                    if *request.method() != Method::Options {
-                        shared.negotiation.observe(&shared.pool, &response);
-                    }
-                    return Ok((exchange, response));
-                }
-                Err(error) => error,
-            };
-            let stale = reused && exchange.looks_stale(&error);
-            let permit;
-            (source, record, permit) = exchange.into_retry();
-            let Some(permit) = permit.filter(|_| stale) else { return Err((error, source)) };
-            if !source.rewind() {
-                return Err((error, source));
-            }
-            tracing::debug!(uri = %shared.dialer.uri, %error, "an idle connection was dead, sending again");
-            reused = false;
-            link = match before(deadline, open(shared, permit)).await {
-                Ok(link) => link,
-                Err(error) => {
-                    record.failed(&error);
-                    return Err((error, source));
-                }
-            };
-        }
-    }
-
-    fn start<B>(&self, link: Link, source: Box<Source<B>>, record: Record) -> Box<Exchange<B>> {
-        let Self { shared, replay_bytes, .. } = *self;
-        let end = deadline(self.limit).into_iter().chain(self.deadline).min();
-        let inactivity = Inactivity::new(&shared.settings.timeouts, end);
-        let sending =
-            Sending { replay_limit: replay_bytes, trailers: shared.settings.http_trailers };
-        let pool = Arc::clone(&shared.pool);
-        let mut exchange = Exchange::new(link, pool, source, sending, inactivity);
-        exchange.record = record;
-        exchange
-    }
-}
-
-/// The finished request.
-fn with(request: RequestBuilder, credentials: Option<&Sent>) -> Result<RequestHead, Error> {
-    Sent::add_to(credentials, request)
-        .map_err(Invalid::Header)
-        .and_then(|request| request.build().map_err(Invalid::Parts))
-        .map_err(Error::Invalid)
-}
-
-/// A connection, and whether it has been used before.
-async fn checkout(shared: &Shared, deadline: Option<Instant>) -> Result<(Link, bool), Error> {
-    // Mostly nobody has to wait, and then there is no need for a timer.
-    let permit = match shared.pool.try_enter() {
-        Some(permit) => permit,
-        None => before(deadline, shared.pool.enter(shared.settings.timeouts.wait)).await?,
-    };
-    match shared.pool.take(permit).await {
-        Ok(link) => Ok((link, true)),
-        Err(permit) => Ok((before(deadline, open(shared, permit)).await?, false)),
-    }
-}
-
-async fn open(shared: &Shared, permit: Permit) -> Result<Link, Error> {
-    shared.dialer.open(&shared.settings.timeouts, permit).await
 }
 
 /// Sorts the answer.

@@ -132,7 +132,11 @@ impl Dialer {
     /// # Errors
     ///
     /// [`Error::Timeout`], [`Error::Connect`] or [`Error::Tls`].
-    pub(crate) async fn open(&self, timeouts: &Timeouts, permit: Permit) -> Result<Link, Error> {
+    pub(crate) async fn open(
+        &self,
+        timeouts: &Timeouts,
+        permit: Permit,
+    ) -> Result<Box<Link>, Error> {
         let connecting = self.connector.connect(&self.uri);
         let io = within(timeouts.connect, Stage::Connect, connecting).await?;
         let io = io.map_err(Error::Connect)?;
@@ -149,7 +153,7 @@ impl Dialer {
             Some(taps) => taps.wrap(io),
         };
         tracing::debug!(uri = %self.uri, "connected");
-        Ok(Link::new(Connection::new(self.limits, self.leniency), io, permit))
+        Ok(Link::new(Connection::new(self.limits, self.leniency), io, timeouts, permit))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The pump: moves one request out and its answer in, at the same time.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -10,14 +10,13 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 use icap_proto::client::{Event, SendState};
 use icap_proto::{Headers, RequestHead, ResponseHead};
-use tokio::io::AsyncWrite;
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::error::{BoxError, Error, Invalid};
 use crate::pool::{Link, Permit, Pool};
 use crate::record::Record;
 use crate::source::Source;
-use crate::timeouts::{Inactivity, Stage};
+use crate::timeouts::Stage;
 
 /// The body is asked for more only while less than this waits to be written.
 const HIGH_WATER: usize = 64 * 1024;
@@ -36,11 +35,10 @@ pub(crate) struct Sending {
 /// Nothing runs by itself: [`poll_event`](Self::poll_event) takes data from the body, writes, reads, and gives the
 /// next event. Dropping it closes the connection.
 pub(crate) struct Exchange<B> {
-    link: Link,
+    link: Box<Link>,
     pool: Arc<Pool>,
     source: Box<Source<B>>,
     sending: Sending,
-    inactivity: Inactivity,
     /// A byte of the answer has come.
     heard: bool,
     /// The head of the final answer has come.
@@ -86,7 +84,7 @@ where
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
-        if self.inactivity.poll_total(cx).is_ready() {
+        if self.link.inactivity.poll_total(cx).is_ready() {
             return Poll::Ready(Err(Error::Timeout(Stage::Total)));
         }
         loop {
@@ -95,7 +93,7 @@ where
                 Some(Event::Continue) => {
                     self.record.continued();
                     self.source.set_limit(self.sending.replay_limit);
-                    self.inactivity.restart();
+                    self.link.inactivity.restart();
                     continue;
                 }
                 Some(event) => return Poll::Ready(Ok(event)),
@@ -109,7 +107,7 @@ where
                 return Poll::Pending;
             }
             let stage = self.stage();
-            ready!(self.inactivity.poll(cx, stage));
+            ready!(self.link.inactivity.poll(cx, stage));
             return Poll::Ready(Err(Error::Timeout(stage)));
         }
     }
@@ -123,7 +121,7 @@ where
         match &event {
             Some(Event::Response(head)) => {
                 self.answered = true;
-                self.inactivity.restart();
+                self.link.inactivity.restart();
                 self.record.answered(head.status());
             }
             Some(Event::Data(data)) => self.record.received(data.len()),
@@ -141,7 +139,8 @@ where
 
     /// Queues data of the body while the request has room for it.
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let Self { link: Link { connection, .. }, source, sending, record, .. } = self;
+        let Self { link, source, sending, record, .. } = self;
+        let connection = &mut link.connection;
         while connection.output().remaining() < HIGH_WATER {
             match connection.send_state() {
                 // Nobody looks at more of the preview than the server took to answer.
@@ -183,39 +182,42 @@ where
         Ok(())
     }
 
-    /// Writes once; whether that made room.
+    /// Writes once; whether more may be written now.
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        let Link { connection, io, .. } = &mut self.link;
         if self.write_error.is_some() {
             return false;
         }
-        if !connection.output().has_remaining() {
-            if self.unflushed && Pin::new(io).poll_flush(cx).is_ready() {
-                // An error here comes again with the next write or read.
-                self.unflushed = false;
+        let Link { connection, io, inactivity, .. } = &mut *self.link;
+        if connection.output().has_remaining() {
+            let error = match pin!(io.write_buf(connection.output())).poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(0)) => Some(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(_)) => None,
+                Poll::Ready(Err(error)) => Some(error),
+            };
+            if let Some(error) = error {
+                tracing::debug!(%error, "sending failed, an answer may still be there");
+                connection.abandon();
+                self.write_error = Some(error);
+                return false;
             }
-            return false;
-        }
-        let error = match poll_write_buf(Pin::new(io), cx, connection.output()) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(0)) => io::ErrorKind::WriteZero.into(),
-            Poll::Ready(Ok(_)) => {
-                self.unflushed = true;
-                self.inactivity.restart();
+            self.unflushed = true;
+            inactivity.restart();
+            if self.is_sending() {
                 return true;
             }
-            Poll::Ready(Err(error)) => error,
-        };
-        tracing::debug!(%error, "sending failed, an answer may still be there");
-        connection.abandon();
-        self.write_error = Some(error);
+        }
+        if self.unflushed && Pin::new(&mut self.link.io).poll_flush(cx).is_ready() {
+            // An error here comes again with the next write or read.
+            self.unflushed = false;
+        }
         false
     }
 
     /// Reads once. The state machine is asked first: it has used up what there was.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        let Link { connection, io, .. } = &mut self.link;
-        match poll_read_buf(Pin::new(io), cx, &mut connection.input()) {
+        let Link { connection, io, .. } = &mut *self.link;
+        match pin!(io.read_buf(&mut connection.input())).poll(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(0)) => connection.input_closed(),
             // TLS without a word of farewell.
@@ -229,19 +231,28 @@ where
         }
         // The head of an answer has one time, however it drips.
         if self.answered {
-            self.inactivity.restart();
+            self.link.inactivity.restart();
         }
         Ok(Poll::Ready(()))
+    }
+
+    /// Whether bytes of the request wait to be written or may still come.
+    fn is_sending(&mut self) -> bool {
+        self.link.connection.output().has_remaining() || self.takes_data()
     }
 
     /// Whether the next move is the server's, not the body's.
     fn waits_for_server(&mut self) -> bool {
         let sending = self.link.connection.output().has_remaining() && self.write_error.is_none();
-        let asking = matches!(
+        sending || !self.takes_data()
+    }
+
+    /// Whether the request goes on with data of the body.
+    fn takes_data(&self) -> bool {
+        matches!(
             self.link.connection.send_state(),
             SendState::Preview { .. } | SendState::Streaming
-        );
-        sending || !asking
+        )
     }
 
     fn stage(&mut self) -> Stage {
@@ -282,18 +293,16 @@ where
 impl<B> Exchange<B> {
     /// An exchange that has not started; `source` stands at its first byte.
     pub(crate) fn new(
-        link: Link,
+        link: Box<Link>,
         pool: Arc<Pool>,
         source: Box<Source<B>>,
         sending: Sending,
-        inactivity: Inactivity,
     ) -> Box<Self> {
         Box::new(Self {
             link,
             pool,
             source,
             sending,
-            inactivity,
             heard: false,
             answered: false,
             write_error: None,

@@ -87,7 +87,8 @@ impl Negotiation {
         if let Some(landed) = self.landed_since(flights) {
             return landed;
         }
-        self.fly(shared, deadline).await
+        // Boxed, because it is rare and would make each call twice as large.
+        Box::pin(self.fly(shared, deadline)).await
     }
 
     /// What the service said last, if that is still of use.
@@ -112,17 +113,16 @@ impl Negotiation {
 
     /// Looks at the answer to a message. It is called while the connection of that answer is still counted.
     pub(crate) fn observe(&self, pool: &Pool, response: &ResponseHead) {
-        let now = Instant::now();
         let mut knowledge = self.lock();
         match response.status() {
             StatusCode::SERVICE_UNAVAILABLE => {
-                knowledge.crowd(pool.in_use(), now);
+                knowledge.crowd(pool.in_use(), Instant::now());
                 pool.set_cap(knowledge.connections());
             }
             // What it said of itself is not so.
             StatusCode::NOT_FOUND
             | StatusCode::METHOD_NOT_ALLOWED
-            | StatusCode::NOT_IMPLEMENTED => knowledge.expire(now),
+            | StatusCode::NOT_IMPLEMENTED => knowledge.expire(Instant::now()),
             _ => {}
         }
         let changed = match response.headers().get("ISTag") {
@@ -132,7 +132,7 @@ impl Negotiation {
         };
         let changed = changed.as_ref().filter(|tag| knowledge.changes_tag(tag));
         if changed.is_some() {
-            knowledge.expire(now);
+            knowledge.expire(Instant::now());
         }
         drop(knowledge);
         self.announce(changed);

@@ -13,28 +13,33 @@ use tokio::time::Instant;
 use crate::connect::BoxTransport;
 use crate::error::Error;
 use crate::slots::Slots;
-use crate::timeouts::{Stage, within};
+use crate::timeouts::{Inactivity, Stage, Timeouts, within};
 
 pub(crate) use crate::slots::Permit;
 
-/// A connection to a server and the dialogue on it.
+/// A connection to a server and the dialogue on it. Boxed wherever it goes: it is large.
 pub(crate) struct Link {
-    /// Boxed, because a link is moved several times in each exchange.
-    pub(crate) connection: Box<Connection>,
+    pub(crate) connection: Connection,
     pub(crate) io: BoxTransport,
+    pub(crate) inactivity: Inactivity,
     opened: Instant,
     /// Its place among the connections. None while it is idle: then it is in the pool's hand.
     permit: Option<Permit>,
 }
 
 impl Link {
-    pub(crate) fn new(connection: Connection, io: BoxTransport, permit: Permit) -> Self {
-        let connection = Box::new(connection);
-        Self { connection, io, opened: Instant::now(), permit: Some(permit) }
+    pub(crate) fn new(
+        connection: Connection,
+        io: BoxTransport,
+        timeouts: &Timeouts,
+        permit: Permit,
+    ) -> Box<Self> {
+        let (inactivity, opened) = (Inactivity::new(timeouts), Instant::now());
+        Box::new(Self { connection, io, inactivity, opened, permit: Some(permit) })
     }
 
     /// Closes the connection and gives its place out.
-    pub(crate) fn into_permit(mut self) -> Option<Permit> {
+    pub(crate) fn into_permit(mut self: Box<Self>) -> Option<Permit> {
         self.permit.take()
     }
 }
@@ -72,7 +77,7 @@ pub(crate) struct Pool {
 }
 
 struct Idle {
-    link: Link,
+    link: Box<Link>,
     since: Instant,
 }
 
@@ -100,7 +105,7 @@ impl Pool {
     }
 
     /// An idle connection on which nothing has happened, else the permit again.
-    pub(crate) async fn take(&self, permit: Permit) -> Result<Link, Permit> {
+    pub(crate) async fn take(&self, permit: Permit) -> Result<Box<Link>, Permit> {
         while let Some(mut link) = self.pop() {
             if is_quiet(&mut link).await {
                 link.permit = Some(permit);
@@ -112,8 +117,7 @@ impl Pool {
     }
 
     /// Keeps a connection that can carry another exchange.
-    pub(crate) fn put(&self, mut link: Link) {
-        link.connection.relax();
+    pub(crate) fn put(&self, mut link: Box<Link>) {
         let mut idle = self.lock();
         // Nobody else clears what is never taken.
         let now = Instant::now();
@@ -127,6 +131,10 @@ impl Pool {
         }
         // Its place is free only once it lies where the next can find it.
         let permit = link.permit.take();
+        // The one on top is taken next and keeps its buffers.
+        if let Some(below) = idle.last_mut() {
+            below.link.connection.relax();
+        }
         idle.push(Idle { link, since: now });
         drop(permit);
         // Closing is I/O.
@@ -168,7 +176,7 @@ impl Pool {
         drop(idle);
     }
 
-    fn pop(&self) -> Option<Link> {
+    fn pop(&self) -> Option<Box<Link>> {
         let mut idle = self.lock();
         let now = Instant::now();
         let old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle, now)).collect();

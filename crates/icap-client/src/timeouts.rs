@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::error::Error;
@@ -104,7 +105,7 @@ pub(crate) async fn within<F: Future>(
 
 /// When a call that starts now has to be over.
 pub(crate) fn deadline(total: Duration) -> Option<Instant> {
-    Instant::now().checked_add(total)
+    if total == Duration::MAX { None } else { Instant::now().checked_add(total) }
 }
 
 /// The future, or [`Error::Timeout`] when the time for the whole call is up first.
@@ -117,7 +118,7 @@ pub(crate) async fn before<T>(
     ended.unwrap_or(Err(Error::Timeout(Stage::Total)))
 }
 
-/// A timer that starts anew with everything that moves, under one that does not.
+/// A timer that starts anew with everything that moves, under one that does not. It stays with a connection.
 #[derive(Debug)]
 pub(crate) struct Inactivity {
     head: Duration,
@@ -131,9 +132,15 @@ pub(crate) struct Inactivity {
 }
 
 impl Inactivity {
-    pub(crate) const fn new(timeouts: &Timeouts, total: Option<Instant>) -> Self {
+    pub(crate) const fn new(timeouts: &Timeouts) -> Self {
         let Timeouts { head, io, .. } = *timeouts;
-        Self { head, io, deadline: None, waiting: Alarm(None), total, over: Alarm(None) }
+        Self { head, io, deadline: None, waiting: Alarm(None), total: None, over: Alarm(None) }
+    }
+
+    /// An exchange begins, which has to be over at `total`.
+    pub(crate) const fn begin(&mut self, total: Option<Instant>) {
+        self.deadline = None;
+        self.total = total;
     }
 
     /// Something moved, or nothing is expected.
@@ -159,14 +166,18 @@ impl Inactivity {
     }
 }
 
-/// A timer made when it is first waited for: most answers are quick.
+/// A timer made when it is first waited for, and kept for the next wait: the runtime is told of a new one by a system
+/// call. One that is set for earlier runs to its end, which is cheaper than moving it with each byte.
 #[derive(Debug)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
+struct Alarm(Option<(runtime::Id, Pin<Box<Sleep>>)>);
 
 impl Alarm {
     fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        // One that is set for earlier may run to its end: cheaper than moving it with each byte.
+        let runtime = Handle::current().id();
+        // The timer of another runtime stands still with that; when that is no more it has ended, and would panic.
+        self.0.take_if(|(owner, sleep)| *owner != runtime || sleep.is_elapsed());
+        let fresh = || (runtime, Box::pin(sleep_until(deadline)));
+        let (_, sleep) = self.0.get_or_insert_with(fresh);
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }

@@ -16,7 +16,7 @@ const READ_BODY: usize = 64 * 1024;
 /// Less room than this is not worth a read.
 const READ_MIN: usize = 4 * 1024;
 
-/// The read buffer of a connection. It is empty, and holds no memory, while the connection is idle.
+/// The read buffer of a connection. It is empty while the connection is idle.
 #[derive(Default)]
 pub(crate) struct Input {
     buffer: BytesMut,

@@ -137,7 +137,8 @@ impl<H: Head> HeadReader<H> {
         limits: &Limits,
         tolerance: &mut Tolerance,
     ) -> Result<Option<Icap<H>>, ParseError> {
-        if self.waiting && !self.may_be_whole(input, limits) {
+        let nothing = input.is_empty() || (self.waiting && !self.may_be_whole(input, limits));
+        if nothing {
             return Ok(None);
         }
         let window = input.get(..limits.head_bytes).unwrap_or(input);

@@ -210,14 +210,11 @@ impl RequestHead {
         out.reserve(self.encapsulated.header_bytes().saturating_add(512));
         out.extend_from_slice(self.method.as_str().as_bytes());
         out.extend_from_slice(b" ");
-        encode_uri(out, &self.uri);
+        self.uri.encode(out);
         out.extend_from_slice(b" ICAP/1.0\r\n");
         if self.headers.get("Host").is_none() {
-            let (host, port) = self.uri.authority();
             out.extend_from_slice(b"Host: ");
-            out.extend_from_slice(host.as_bytes());
-            out.extend_from_slice(b":");
-            encode::decimal(out, u64::from(port));
+            self.uri.encode_authority(out);
             out.extend_from_slice(b"\r\n");
         }
         encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
@@ -411,17 +408,6 @@ impl Head for RequestHead {
             http_response: message.http_response,
         }
     }
-}
-
-fn encode_uri(out: &mut BytesMut, uri: &ServiceUri) {
-    out.extend_from_slice(uri.scheme().as_bytes());
-    out.extend_from_slice(b"://");
-    out.extend_from_slice(uri.host().as_bytes());
-    if let Some(port) = uri.explicit_port() {
-        out.extend_from_slice(b":");
-        encode::decimal(out, u64::from(port));
-    }
-    out.extend_from_slice(uri.path_and_query().as_bytes());
 }
 
 pub(crate) fn encode_allow(out: &mut BytesMut, allow: Allow) {

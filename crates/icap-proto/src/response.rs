@@ -281,12 +281,10 @@ impl ResponseHead {
     pub(crate) fn check(&self, method: &Method, tolerance: &mut Tolerance) -> Result<(), Kind> {
         Answer {
             status: self.status,
-            istag: self.headers.get("ISTag").is_some(),
-            opt_body_type: self.headers.get("Opt-body-type").is_some(),
             unannounced_trailer: self.unannounced_trailer(),
             encapsulated: self.encapsulated,
         }
-        .check(method, tolerance)
+        .check(method, tolerance, |name| self.headers.get(name).is_some())
     }
 }
 

@@ -5,10 +5,10 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
 use core::str::FromStr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::{ParseError, ParseErrorKind};
-use crate::wire::class;
+use crate::wire::{class, encode};
 
 /// The absolute URI of a service (RFC 3507 section 4.2).
 ///
@@ -76,11 +76,6 @@ impl ServiceUri {
         self.text(self.parts.authority_end..self.parts.query.unwrap_or(self.raw.len()))
     }
 
-    /// The port as given, `None` when the URI has none.
-    pub(crate) const fn explicit_port(&self) -> Option<u16> {
-        self.parts.port
-    }
-
     /// What stands behind the `?`: arguments for the service.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
@@ -101,14 +96,30 @@ impl ServiceUri {
         self.text(self.parts.authority_end..self.raw.len())
     }
 
-    /// `host:port` for `Host`, always with the port, as Squid sends it.
-    pub(crate) fn authority(&self) -> (&str, u16) {
-        (self.host(), self.port())
+    /// Writes the URI as it goes on the wire: without user information.
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.extend_from_slice(self.scheme().as_bytes());
+        out.extend_from_slice(b"://");
+        out.extend_from_slice(self.bytes(self.parts.host.clone()));
+        if let Some(port) = self.parts.port {
+            encode::port(out, port);
+        }
+        out.extend_from_slice(self.bytes(self.parts.authority_end..self.raw.len()));
+    }
+
+    /// Writes `host:port` for `Host`, always with the port, as Squid sends it.
+    pub(crate) fn encode_authority(&self, out: &mut BytesMut) {
+        out.extend_from_slice(self.bytes(self.parts.host.clone()));
+        encode::port(out, self.port());
     }
 
     fn text(&self, range: Range<usize>) -> &str {
         // Only ASCII passes the parser.
-        core::str::from_utf8(self.raw.get(range).unwrap_or_default()).unwrap_or_default()
+        core::str::from_utf8(self.bytes(range)).unwrap_or_default()
+    }
+
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.raw.get(range).unwrap_or_default()
     }
 }
 

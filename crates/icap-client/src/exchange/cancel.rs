@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{Client, Failure, Outcome, Reqmod, Respmod};
+use crate::{Client, Failure, Outcome, Reqmod, Respmod, Timeouts};
 
 const NO_CONTENT: &str = "ICAP/1.0 204 No Content\r\nISTag: \"t\"\r\n\r\n";
 const CONTINUE: &str = "ICAP/1.0 100 Continue\r\n\r\n";
@@ -187,7 +187,7 @@ fn client(scenario: &Scenario, width: usize) -> (Client, JoinHandle<Seen>) {
     let connection =
         Connection::new(icap_proto::Limits::default(), icap_proto::Leniency::default());
     let permit = client.pool().try_enter().unwrap();
-    client.pool().put(Link::new(connection, Box::new(near), permit));
+    client.pool().put(Link::new(connection, Box::new(near), &Timeouts::default(), permit));
     (client, tokio::spawn(play(far, scenario.script)))
 }
 
@@ -315,7 +315,7 @@ async fn a_second_try_can_be_dropped_too() {
         let connection =
             Connection::new(icap_proto::Limits::default(), icap_proto::Leniency::default());
         let permit = client.pool().try_enter().unwrap();
-        client.pool().put(Link::new(connection, Box::new(near), permit));
+        client.pool().put(Link::new(connection, Box::new(near), &Timeouts::default(), permit));
         let dead = tokio::spawn(async move { far.read_u8().await });
         let alive = Arc::new(());
         let came = run(&client, &alive, polls).await;

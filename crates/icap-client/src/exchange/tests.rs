@@ -20,10 +20,10 @@ fn exchange<B>(io: impl Transport + 'static, body: B) -> Box<Exchange<B>> {
     let connection = Connection::new(Limits::default(), Leniency::default());
     let keep = Keep { idle: 1, idle_age: Duration::MAX, lifetime: Duration::MAX, connections: 1 };
     let pool = Arc::new(Pool::new(keep));
-    let link = Link::new(connection, Box::new(io), pool.try_enter().unwrap());
+    let timeouts = Timeouts::default();
+    let link = Link::new(connection, Box::new(io), &timeouts, pool.try_enter().unwrap());
     let sending = Sending { replay_limit: 0, trailers: false };
-    let inactivity = Inactivity::new(&Timeouts::default(), None);
-    Exchange::new(link, pool, Source::new(body), sending, inactivity)
+    Exchange::new(link, pool, Source::new(body), sending)
 }
 
 fn large() -> Full<Bytes> {

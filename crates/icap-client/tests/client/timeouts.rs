@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::body::{Large, Live};
 use crate::peer::{
-    CONTINUE, HELLO, NO_CONTENT, Peer, get, modified, page, passes, post, read, serve, text,
+    CONTINUE, Connection, HELLO, NO_CONTENT, Peer, by_hand, get, modified, page, passes, post,
+    read, serve, text,
 };
 
 const IO: Duration = Duration::from_secs(60);
@@ -368,4 +369,36 @@ async fn the_limit_of_the_call_reaches_the_body() {
     assert_eq!(timed_out(&adapted.collect().await.unwrap_err()), Stage::Total);
     assert_eq!(started.elapsed().as_secs(), 20);
     server.await.unwrap();
+}
+
+/// A connection that is bound to no runtime, first used in one that is no more or does not run: the wait has a limit in
+/// the next one too.
+#[test]
+fn a_connection_outlives_its_runtime() {
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().start_paused(true).build().unwrap()
+    };
+    for is_gone in [true, false] {
+        let (near, far) = tokio::io::duplex(4096);
+        let near = std::sync::Mutex::new(Some(near));
+        let connector = move |_| {
+            let near = near.lock().unwrap().take();
+            async { near.ok_or_else(|| std::io::Error::other("opened twice")) }
+        };
+        let client = by_hand("icap://memory/s").connector(connector).build().unwrap();
+        let mut peer = Connection::new(far);
+        let first = runtime();
+        let (outcome, ()) = first.block_on(async {
+            tokio::join!(client.reqmod(get()), async {
+                peer.head().await;
+                peer.write(NO_CONTENT).await;
+            })
+        });
+        passes(outcome.unwrap());
+        let first = (!is_gone).then_some(first);
+        let failure = runtime().block_on(client.reqmod(get())).unwrap_err();
+        assert_eq!(timed_out(failure.error()), Stage::Answer);
+        drop(first);
+    }
 }

@@ -297,6 +297,9 @@ impl Connection {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        if self.input.is_starved() {
+            return Ok(None);
+        }
         self.input.ask();
         let event = self.next_event();
         if let Err(error) = event {

@@ -117,6 +117,12 @@ pub(crate) fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The port behind a host.
+pub(crate) fn port(out: &mut BytesMut, port: u16) {
+    out.extend_from_slice(b":");
+    decimal(out, u64::from(port));
+}
+
 /// `1*DIGIT` without leading zeros.
 pub(crate) fn decimal(out: &mut BytesMut, mut number: u64) {
     let mut text = [0u8; 20];

@@ -147,15 +147,11 @@ impl<'a> Response<'a> {
         let has = |name: &str| self.fields().any(|field| field.name.eq_ignore_ascii_case(name));
         let answer = Answer {
             status: self.parts.status,
-            istag: has("ISTag"),
-            opt_body_type: has("Opt-body-type"),
             unannounced_trailer: self.parts.common.unannounced_trailer(),
             encapsulated: self.parts.common.encapsulated,
         };
-        let mut tolerance = Tolerance::new(*leniency);
-        answer
-            .check(method, &mut tolerance)
-            .map_err(|kind| ParseError::new(kind, self.parts.common.len))
+        let checked = answer.check(method, &mut Tolerance::new(*leniency), has);
+        checked.map_err(|kind| ParseError::new(kind, self.parts.common.len))
     }
 
     /// The status.
@@ -379,18 +375,21 @@ impl ResponseParts {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) istag: bool,
-    pub(crate) opt_body_type: bool,
     pub(crate) unannounced_trailer: bool,
     pub(crate) encapsulated: Option<Encapsulated>,
 }
 
 impl Answer {
-    /// Holds a head to the rules that need the method of its request.
-    pub(crate) fn check(&self, method: &Method, tolerance: &mut Tolerance) -> Result<(), Kind> {
+    /// Holds a head to the rules that need the method of its request. `has` says whether there is such a field.
+    pub(crate) fn check(
+        &self,
+        method: &Method,
+        tolerance: &mut Tolerance,
+        has: impl Fn(&str) -> bool,
+    ) -> Result<(), Kind> {
         let status = self.status;
         if status.is_success()
-            && !self.istag
+            && !has("ISTag")
             && !tolerance.takes(|switches| &mut switches.missing_istag)
         {
             return Err(Kind::MissingIsTag);
@@ -404,7 +403,7 @@ impl Answer {
         let rfc_method = !matches!(method, Method::Extension(_));
         if self.encapsulated.is_none() && status == StatusCode::OK && rfc_method {
             let tolerated = *method == Method::Options
-                && !self.opt_body_type
+                && !has("Opt-body-type")
                 && tolerance.takes(|switches| &mut switches.options_without_encapsulated);
             if !tolerated {
                 return Err(Kind::MissingEncapsulated);
