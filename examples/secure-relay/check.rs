@@ -51,7 +51,7 @@ impl Report {
 fn facts(report: &mut Report, relay: &Relay, days: u32) {
     // A pin counts whatever its dates.
     let pinned = match &relay.clients {
-        ClientAuth::Pinned(known) => known.len(),
+        ClientAuth::Pinned(known) => known.list.len(),
         ClientAuth::Off | ClientAuth::Issued(_) => 0,
     };
     let dated = relay.certificates.len().saturating_sub(pinned);
@@ -70,11 +70,11 @@ fn facts(report: &mut Report, relay: &Relay, days: u32) {
         (ClientAuth::Issued(known), _) => {
             println!(
                 "ok    clients need a certificate of {} in client-ca or issued by it",
-                known.len()
+                known.list.len()
             );
         }
         (ClientAuth::Pinned(known), _) => {
-            println!("ok    clients need one of {} pinned certificates", known.len());
+            println!("ok    clients need one of {} pinned certificates", known.list.len());
         }
     }
     match &relay.allow {

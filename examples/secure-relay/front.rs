@@ -1,22 +1,20 @@
 //! TLS towards the clients: who the relay is, and who may come in.
+//!
+//! The TLS is that of `icap-server`. The relay accepts connections and shakes hands by itself: source addresses and the
+//! PROXY protocol come before TLS, and a tunnel has no ICAP behind it.
 
 use std::sync::Arc;
 
-use anyhow::Context;
-use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
-use tokio_rustls::rustls::crypto::{
-    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
-};
-use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use tokio_rustls::rustls::sign::SingleCertAndKey;
-use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use anyhow::{Context, bail, ensure};
+use icap::server::Tls;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::{CertificateError, Error};
+use tokio_rustls::server::TlsStream;
 
-use crate::identity::{Facts, Identity};
+use crate::identity::{Certificates, Facts, Identity};
 
 /// Whose certificate a client has to show.
 #[derive(Debug, Clone)]
@@ -24,112 +22,99 @@ pub(crate) enum ClientAuth {
     /// Nobody's: any client is served.
     Off,
     /// One of these, or one that leads to one of these; within its dates.
-    Issued(Vec<CertificateDer<'static>>),
+    Issued(Certificates),
     /// One of these, whatever its dates and its issuer.
-    Pinned(Vec<CertificateDer<'static>>),
+    Pinned(Certificates),
 }
 
-/// TLS 1.2 and 1.3, no ALPN, no renegotiation. A client that has to show a certificate and has none is refused in
-/// the handshake.
-pub(crate) fn server_config(
-    identity: &Identity,
-    clients: &ClientAuth,
-    provider: &Arc<CryptoProvider>,
-) -> anyhow::Result<Arc<ServerConfig>> {
-    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions()?;
-    let builder = match clients {
-        ClientAuth::Off => builder.with_no_client_auth(),
-        ClientAuth::Issued(certificates) => {
-            builder.with_client_cert_verifier(Arc::new(Known::issued(certificates, provider)?))
-        }
-        ClientAuth::Pinned(certificates) => {
-            builder.with_client_cert_verifier(Arc::new(Known::pinned(certificates, provider)))
-        }
-    };
-    let key = Arc::new(SingleCertAndKey::from(identity.certified(provider)?));
-    Ok(Arc::new(builder.with_cert_resolver(key)))
+/// The clients' side of a connection of the configuration.
+pub(crate) struct Front {
+    acceptor: TlsAcceptor,
+    dates_count: bool,
 }
 
-/// Takes certificates that are known themselves, and such as known ones issued.
-struct Known {
-    exact: Vec<CertificateDer<'static>>,
-    chain: Option<Arc<dyn ClientCertVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl Known {
-    fn issued(
-        certificates: &[CertificateDer<'static>],
+impl Front {
+    /// TLS 1.2 and 1.3, no ALPN, no renegotiation. A client that has to show a certificate and has none is refused in
+    /// the handshake.
+    pub(crate) fn new(
+        identity: &Identity,
+        clients: &ClientAuth,
         provider: &Arc<CryptoProvider>,
     ) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates {
-            roots.add(certificate.clone()).with_context(|| Facts::of(certificate).to_string())?;
-        }
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        let chain = Some(verifier.build()?);
-        Ok(Self { exact: certificates.to_vec(), chain, provider: Arc::clone(provider) })
+        let (chain, key) = identity.parts();
+        let tls = Tls::new().crypto_provider(Arc::clone(provider)).identity_der(chain, key);
+        let tls = match clients {
+            ClientAuth::Off => tls,
+            // A certificate that signed itself is often an authority by its own words, and no authority is a client
+            // for webpki: those that are known themselves are known by their fingerprints.
+            ClientAuth::Issued(known) => pins(tls, known).client_roots_pem(known.pem.as_slice()),
+            ClientAuth::Pinned(known) => pins(tls, known),
+        };
+        let acceptor = TlsAcceptor::from(tls.into_config()?);
+        Ok(Self { acceptor, dates_count: matches!(clients, ClientAuth::Issued(_)) })
     }
 
-    fn pinned(certificates: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -> Self {
-        Self { exact: certificates.to_vec(), chain: None, provider: Arc::clone(provider) }
+    /// Shakes hands.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> anyhow::Result<TlsStream<TcpStream>> {
+        expect_tls(&stream).await?;
+        let stream = self.acceptor.accept(stream).await.map_err(reason)?;
+        self.check_dates(&stream)?;
+        Ok(stream)
+    }
+
+    /// For a fingerprint they do not count.
+    fn check_dates(&self, stream: &TlsStream<TcpStream>) -> anyhow::Result<()> {
+        if !self.dates_count {
+            return Ok(());
+        }
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let facts = Facts::of(shown.context(NO_CERTIFICATE)?);
+        ensure!(facts.days_left() >= 0, EXPIRED);
+        ensure!(facts.is_valid_now(), "the certificate of the client is not valid yet");
+        Ok(())
     }
 }
 
-impl ClientCertVerifier for Known {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.as_ref().map_or(&[], |chain| chain.root_hint_subjects())
-    }
+const NO_CERTIFICATE: &str = "the client shows no certificate";
+const EXPIRED: &str = "the certificate of the client has expired";
 
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let known = self.exact.iter().find(|exact| *exact == leaf);
-        match (&self.chain, known) {
-            (None, Some(_)) => Ok(ClientCertVerified::assertion()),
-            (None, None) => Err(CertificateError::ApplicationVerificationFailure.into()),
-            // A certificate that signed itself is no end entity for webpki, and its dates count all the same.
-            (Some(_), Some(exact)) => match Facts::of(exact) {
-                facts if facts.is_valid_now() => Ok(ClientCertVerified::assertion()),
-                facts if facts.days_left() < 0 => Err(CertificateError::Expired.into()),
-                _ => Err(CertificateError::NotValidYet.into()),
-            },
-            (Some(chain), None) => chain.verify_client_cert(leaf, intermediates, now),
+fn pins(tls: Tls, known: &Certificates) -> Tls {
+    known.list.iter().fold(tls, |tls, certificate| {
+        let digits = Sha256::digest(certificate).into_iter().map(|byte| format!("{byte:02x}"));
+        tls.client_fingerprint(digits.collect::<String>())
+    })
+}
+
+/// The first byte of a TLS connection is 22, a handshake record; a letter is somebody who speaks ICAP without TLS.
+async fn expect_tls(stream: &TcpStream) -> anyhow::Result<()> {
+    let mut first = [0; 1];
+    match (stream.peek(&mut first).await?, first) {
+        (0, _) => bail!("closed before the TLS handshake"),
+        (_, [22]) => Ok(()),
+        (_, [byte]) if byte.is_ascii_alphabetic() => {
+            bail!("plain text on the TLS port: the client is not set to secure ICAP")
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, leaf, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, leaf, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        _ => bail!("not TLS"),
     }
 }
 
-impl std::fmt::Debug for Known {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Known").field("exact", &self.exact.len()).finish_non_exhaustive()
+/// The reason alone, in words that say whose certificate is meant.
+fn reason(error: std::io::Error) -> anyhow::Error {
+    let known = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match known {
+        Some(Error::NoCertificatesPresented) => anyhow::anyhow!(NO_CERTIFICATE),
+        Some(Error::InvalidCertificate(reason)) => match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                anyhow::anyhow!(EXPIRED)
+            }
+            CertificateError::UnknownIssuer | CertificateError::ApplicationVerificationFailure => {
+                anyhow::anyhow!("the certificate of the client is not one that is known here")
+            }
+            reason => anyhow::anyhow!("the certificate of the client: {reason}"),
+        },
+        Some(Error::AlertReceived(alert)) => {
+            anyhow::anyhow!("the client gives up the handshake: {alert:?}")
+        }
+        _ => anyhow::Error::new(error).context("TLS handshake"),
     }
 }

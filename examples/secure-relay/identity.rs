@@ -1,4 +1,8 @@
 //! Certificates and keys in PEM: what a file holds, what belongs together, and what is wrong with it in one sentence.
+//!
+//! `icap-server` reads PEM, too, and says of what it cannot use one of a few words. Here the files come from recipes that
+//! people follow by hand: each slip has its sentence with the way out, a chain is put in order, and what does not belong
+//! to it is warned about and not sent.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -84,6 +88,11 @@ impl Identity {
         Ok(Self { chain, key, warnings })
     }
 
+    /// The chain, the certificate of the key first, and the key.
+    pub(crate) fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.chain.clone(), self.key.clone_key())
+    }
+
     /// For rustls, which checks the pair once more.
     pub(crate) fn certified(&self, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
         Ok(CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider)?)
@@ -149,16 +158,27 @@ impl std::fmt::Display for Facts {
     }
 }
 
-/// All certificates of a file, at least one; a key in it is an error, since this file is to be handed around.
-pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let (certificates, keys) = parts(&read(path)?).with_context(|| path.display().to_string())?;
-    ensure!(!certificates.is_empty(), "{}: no certificate in it", path.display());
-    ensure!(
-        keys.is_empty(),
-        "{}: a private key beside the certificates: this is the file of the other side, which has no key",
-        path.display()
-    );
-    Ok(certificates)
+/// A file of certificates of others.
+#[derive(Debug, Clone)]
+pub(crate) struct Certificates {
+    pub(crate) list: Vec<CertificateDer<'static>>,
+    /// The same as text.
+    pub(crate) pem: Vec<u8>,
+}
+
+impl Certificates {
+    /// At least one; a key beside them is an error, since this file is to be handed around.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let pem = read(path)?;
+        let (list, keys) = parts(&pem).with_context(|| path.display().to_string())?;
+        ensure!(!list.is_empty(), "{}: no certificate in it", path.display());
+        ensure!(
+            keys.is_empty(),
+            "{}: a private key beside the certificates: this is the file of the other side, which has no key",
+            path.display()
+        );
+        Ok(Self { list, pem })
+    }
 }
 
 /// Certificates and keys, each once: what was added twice is there once.

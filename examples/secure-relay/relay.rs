@@ -11,16 +11,16 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::allow::{self, AllowList};
 use crate::config::{Connection, Mode, Upstream};
 use crate::forward::Forward;
-use crate::front::{self, ClientAuth};
-use crate::identity::{self, Facts, Identity};
+use crate::front::{ClientAuth, Front};
+use crate::identity::{Certificates, Facts, Identity};
 use crate::proxy;
 use crate::routes::Routes;
 use crate::tunnel::{self, BUFFER, Patience, Side};
@@ -29,7 +29,7 @@ use crate::upstream::{self, Group, Server};
 /// A connection of the configuration with everything that it names read and checked.
 pub(crate) struct Relay {
     pub(crate) settings: Connection,
-    tls: Option<TlsAcceptor>,
+    front: Option<Front>,
     pub(crate) clients: ClientAuth,
     pub(crate) allow: Option<AllowList>,
     proxies: AllowList,
@@ -88,19 +88,19 @@ impl Relay {
         let mut warnings = Vec::new();
         let mut certificates = Vec::new();
         let clients = clients(&settings)?;
-        let tls = match &settings.identity {
+        let front = match &settings.identity {
             Some(path) if !settings.listen.is_empty() => {
                 let identity = Identity::load(path, settings.key.as_deref(), &provider)?;
                 certificates.push(identity.facts());
                 warnings.extend(identity.warnings.iter().cloned());
-                Some(TlsAcceptor::from(front::server_config(&identity, &clients, &provider)?))
+                Some(Front::new(&identity, &clients, &provider)?)
             }
             _ => None,
         };
         match &clients {
             ClientAuth::Off => {}
             ClientAuth::Issued(known) | ClientAuth::Pinned(known) => {
-                certificates.extend(known.iter().map(Facts::of));
+                certificates.extend(known.list.iter().map(Facts::of));
             }
         }
         let allow = settings.allow.as_deref().map(AllowList::load).transpose()?;
@@ -117,7 +117,7 @@ impl Relay {
         };
         let mut relay = Self {
             settings,
-            tls,
+            front,
             clients,
             allow,
             proxies,
@@ -139,7 +139,7 @@ impl Relay {
             ));
         }
         let everybody = self.allow.as_ref().is_none_or(AllowList::is_everybody);
-        if everybody && self.tls.is_some() && matches!(self.clients, ClientAuth::Off) {
+        if everybody && self.front.is_some() && matches!(self.clients, ClientAuth::Off) {
             self.warnings.push(
                 "any client that can connect is served: neither `client-ca` or `pin-client` nor `allow` is given"
                     .to_owned(),
@@ -256,14 +256,10 @@ impl Relay {
         let limit = self.settings.max_per_source;
         let place = self.place(source.ip(), limit).map_err(refuse(source, "limit"))?;
         let _ = stream.set_nodelay(true);
-        let Some(tls) = self.tls.as_ref().filter(|_| secure) else {
+        let Some(front) = self.front.as_ref().filter(|_| secure) else {
             return Ok((Entered::Plain(stream), source, place));
         };
-        let shaking = async {
-            expect_tls(&stream).await?;
-            tls.accept(stream).await.map_err(tls_error)
-        };
-        let shaken = match tokio::time::timeout_at(deadline, shaking).await {
+        let shaken = match tokio::time::timeout_at(deadline, front.accept(stream)).await {
             Ok(result) => result,
             Err(_) => Err(anyhow::anyhow!("no TLS handshake in time")),
         };
@@ -399,41 +395,6 @@ struct Refusal {
     error: anyhow::Error,
 }
 
-/// The first byte of a TLS connection is 22, a handshake record; a letter is somebody who speaks ICAP without TLS.
-async fn expect_tls(stream: &TcpStream) -> anyhow::Result<()> {
-    let mut first = [0; 1];
-    match (stream.peek(&mut first).await?, first) {
-        (0, _) => bail!("closed before the TLS handshake"),
-        (_, [22]) => Ok(()),
-        (_, [byte]) if byte.is_ascii_alphabetic() => {
-            bail!("plain text on the TLS port: the client is not set to secure ICAP")
-        }
-        _ => bail!("not TLS"),
-    }
-}
-
-/// The reason alone, in words that say whose certificate is meant.
-fn tls_error(error: std::io::Error) -> anyhow::Error {
-    use tokio_rustls::rustls::{CertificateError, Error};
-    let known = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    match known {
-        Some(Error::NoCertificatesPresented) => anyhow::anyhow!("the client shows no certificate"),
-        Some(Error::InvalidCertificate(reason)) => match reason {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                anyhow::anyhow!("the certificate of the client has expired")
-            }
-            CertificateError::UnknownIssuer | CertificateError::ApplicationVerificationFailure => {
-                anyhow::anyhow!("the certificate of the client is not one that is known here")
-            }
-            reason => anyhow::anyhow!("the certificate of the client: {reason}"),
-        },
-        Some(Error::AlertReceived(alert)) => {
-            anyhow::anyhow!("the client gives up the handshake: {alert:?}")
-        }
-        _ => anyhow::Error::new(error).context("TLS handshake"),
-    }
-}
-
 fn count_end(name: &str, end: &'static str) {
     let labels = [("connection", name.to_owned()), ("end", end.to_owned())];
     metrics::counter!("secure_relay_connections_total", &labels).increment(1);
@@ -441,10 +402,8 @@ fn count_end(name: &str, end: &'static str) {
 
 fn clients(settings: &Connection) -> anyhow::Result<ClientAuth> {
     Ok(match (&settings.client_ca, &settings.pin_client) {
-        (Some(path), _) => ClientAuth::Issued(identity::certificates(path).context("client-ca")?),
-        (None, Some(path)) => {
-            ClientAuth::Pinned(identity::certificates(path).context("pin-client")?)
-        }
+        (Some(path), _) => ClientAuth::Issued(Certificates::load(path).context("client-ca")?),
+        (None, Some(path)) => ClientAuth::Pinned(Certificates::load(path).context("pin-client")?),
         (None, None) => ClientAuth::Off,
     })
 }
@@ -494,7 +453,7 @@ fn roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     match file {
         Some(path) => {
-            for certificate in identity::certificates(path).context("upstream-ca")? {
+            for certificate in Certificates::load(path).context("upstream-ca")?.list {
                 store.add(certificate)?;
             }
         }
