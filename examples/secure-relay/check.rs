@@ -50,12 +50,12 @@ impl Report {
 
 fn facts(report: &mut Report, relay: &Relay, days: u32) {
     // A pin counts whatever its dates.
-    let pinned = match &relay.clients {
+    let pinned = match &relay.door.clients {
         ClientAuth::Pinned(known) => known.list.len(),
         ClientAuth::Off | ClientAuth::Issued(_) => 0,
     };
-    let dated = relay.certificates.len().saturating_sub(pinned);
-    for (position, certificate) in relay.certificates.iter().enumerate() {
+    let dated = relay.door.certificates.len().saturating_sub(pinned);
+    for (position, certificate) in relay.door.certificates.iter().enumerate() {
         match certificate.warning(days) {
             None => println!("ok    {certificate}: {} days left", certificate.days_left()),
             Some(warning) if certificate.is_valid_now() || position >= dated => {
@@ -64,7 +64,7 @@ fn facts(report: &mut Report, relay: &Relay, days: u32) {
             Some(warning) => report.fail(&warning),
         }
     }
-    match (&relay.clients, relay.settings.listen.is_empty()) {
+    match (&relay.door.clients, relay.settings.listen.is_empty()) {
         (_, true) => {}
         (ClientAuth::Off, _) => println!("warn  clients need no certificate"),
         (ClientAuth::Issued(known), _) => {
@@ -77,11 +77,11 @@ fn facts(report: &mut Report, relay: &Relay, days: u32) {
             println!("ok    clients need one of {} pinned certificates", known.list.len());
         }
     }
-    match &relay.allow {
+    match &relay.door.allow {
         None => println!("warn  no allow-list: any address may connect"),
         Some(list) => println!("ok    allow-list: {} addresses and networks", list.len()),
     }
-    for warning in &relay.warnings {
+    for warning in relay.warnings() {
         println!("warn  {warning}");
     }
 }

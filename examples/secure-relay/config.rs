@@ -1,18 +1,20 @@
-//! The configuration file, and flags that go before it.
+//! The configuration file.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use icap::ServiceUri;
-use icap::proto::Method;
-use icap::verdict::Profile;
+use anyhow::Context;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-/// The longest time that can be set, in seconds.
-const YEAR: u64 = 365 * 24 * 60 * 60;
+mod check;
+mod choices;
+mod connection;
+mod upstream;
+
+pub(crate) use self::choices::{Balance, ClientIp, Log, Mode};
+pub(crate) use self::connection::Connection;
+pub(crate) use self::upstream::Upstream;
 
 /// All that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,123 +38,6 @@ impl Default for Config {
             connections: Vec::new(),
         }
     }
-}
-
-/// Who listens where, and what is behind.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Connection {
-    pub(crate) name: String,
-    pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) plain_listen: Vec<SocketAddr>,
-    pub(crate) mode: Mode,
-    pub(crate) identity: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-    pub(crate) client_ca: Option<PathBuf>,
-    pub(crate) pin_client: Option<PathBuf>,
-    pub(crate) allow: Option<PathBuf>,
-    pub(crate) proxy_protocol_from: Vec<String>,
-    pub(crate) upstream: Vec<Upstream>,
-    pub(crate) reqmod_upstream: Vec<Upstream>,
-    pub(crate) respmod_upstream: Vec<Upstream>,
-    pub(crate) upstream_ca: Option<PathBuf>,
-    pub(crate) upstream_identity: Option<PathBuf>,
-    pub(crate) balance: Balance,
-    pub(crate) profile: Option<String>,
-    pub(crate) client_ip: ClientIp,
-    pub(crate) max_connections: usize,
-    pub(crate) max_per_source: usize,
-    handshake_timeout: u64,
-    connect_timeout: u64,
-    idle_timeout: u64,
-    close_timeout: u64,
-    health_interval: u64,
-}
-
-impl Default for Connection {
-    fn default() -> Self {
-        Self {
-            name: "relay".to_owned(),
-            listen: Vec::new(),
-            plain_listen: Vec::new(),
-            mode: Mode::default(),
-            identity: None,
-            key: None,
-            client_ca: None,
-            pin_client: None,
-            allow: None,
-            proxy_protocol_from: Vec::new(),
-            upstream: Vec::new(),
-            reqmod_upstream: Vec::new(),
-            respmod_upstream: Vec::new(),
-            upstream_ca: None,
-            upstream_identity: None,
-            balance: Balance::default(),
-            profile: None,
-            client_ip: ClientIp::default(),
-            max_connections: 1024,
-            max_per_source: 256,
-            handshake_timeout: 10,
-            connect_timeout: 5,
-            idle_timeout: 600,
-            close_timeout: 10,
-            health_interval: 30,
-        }
-    }
-}
-
-/// What is done with the bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Mode {
-    /// ICAP is read: each message goes to the server that is best for it
-    #[default]
-    Icap,
-    /// Bytes go through unread, whatever the dialect
-    Tunnel,
-}
-
-/// What becomes of the field `X-Client-IP` of requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ClientIp {
-    /// It goes on as it came
-    #[default]
-    Keep,
-    /// Where there is none, it names who connected to the relay
-    Add,
-}
-
-/// Which server takes the next connection or transaction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Balance {
-    /// The first that works
-    #[default]
-    Failover,
-    /// One after the other
-    RoundRobin,
-    /// The one with the fewest
-    LeastConnections,
-}
-
-/// Form of the log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Log {
-    /// One JSON object a line
-    Json,
-    /// For people
-    #[default]
-    Text,
-}
-
-/// A server: its URI alone, or a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Upstream {
-    pub(crate) uri: ServiceUri,
-    pub(crate) max_connections: Option<usize>,
-    pub(crate) tls_name: Option<String>,
 }
 
 impl Config {
@@ -184,164 +69,6 @@ impl Config {
     /// For connections that are still open when the relay stops.
     pub(crate) fn stop_timeout(&self) -> Duration {
         Duration::from_secs(self.stop_timeout)
-    }
-}
-
-impl Connection {
-    /// What cannot be, in a sentence; and the address that is the default.
-    pub(crate) fn check(mut self) -> anyhow::Result<Self> {
-        if self.listen.is_empty() && self.plain_listen.is_empty() {
-            self.listen.push(SocketAddr::from(([0, 0, 0, 0], 11344)));
-        }
-        match self.mode {
-            Mode::Icap => {
-                if let Some(name) = &self.profile {
-                    ensure!(Profile::named(name).is_some(), "no profile is called {name:?}");
-                }
-            }
-            Mode::Tunnel => {
-                let separate =
-                    !self.reqmod_upstream.is_empty() || !self.respmod_upstream.is_empty();
-                ensure!(
-                    !separate && self.profile.is_none() && self.client_ip == ClientIp::Keep,
-                    "`reqmod-upstream`, `respmod-upstream`, `profile` and `client-ip` need mode `icap`: a tunnel \
-                     does not know what is said in it"
-                );
-            }
-        }
-        ensure!(
-            self.listen.is_empty() || self.identity.is_some(),
-            "no identity: TLS needs the certificate and the key of the relay (`identity`, `--identity`; \
-             `secure-relay new-identity` makes one)"
-        );
-        let has_servers =
-            [Method::Reqmod, Method::Respmod].iter().all(|method| !self.servers(method).is_empty());
-        ensure!(has_servers, "no upstream server (`upstream`, `--upstream`)");
-        ensure!(
-            self.client_ca.is_none() || self.pin_client.is_none(),
-            "`client-ca` and `pin-client` are two answers to one question: give one of them"
-        );
-        ensure!(
-            !self.listen.is_empty() || (self.client_ca.is_none() && self.pin_client.is_none()),
-            "`client-ca` and `pin-client` need a TLS listener: on a plain one nobody shows a certificate"
-        );
-        for (key, value) in [
-            ("handshake-timeout", self.handshake_timeout),
-            ("connect-timeout", self.connect_timeout),
-            ("idle-timeout", self.idle_timeout),
-            ("max-connections", u64::try_from(self.max_connections).unwrap_or(u64::MAX)),
-            ("max-per-source", u64::try_from(self.max_per_source).unwrap_or(u64::MAX)),
-        ] {
-            ensure!(value > 0, "`{key}` is 0: nothing would ever pass");
-        }
-        for (key, seconds) in [
-            ("handshake-timeout", self.handshake_timeout),
-            ("connect-timeout", self.connect_timeout),
-            ("idle-timeout", self.idle_timeout),
-            ("close-timeout", self.close_timeout),
-            ("health-interval", self.health_interval),
-        ] {
-            ensure!(seconds <= YEAR, "`{key}` is longer than a year; it is in seconds");
-        }
-        Ok(self)
-    }
-
-    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [
-            &mut self.identity,
-            &mut self.key,
-            &mut self.client_ca,
-            &mut self.pin_client,
-            &mut self.allow,
-            &mut self.upstream_ca,
-            &mut self.upstream_identity,
-        ]
-        .into_iter()
-        .flatten()
-    }
-
-    /// The servers for a method.
-    pub(crate) fn servers(&self, method: &Method) -> &[Upstream] {
-        let own = match method {
-            Method::Respmod => &self.respmod_upstream,
-            _ => &self.reqmod_upstream,
-        };
-        if own.is_empty() { &self.upstream } else { own }
-    }
-
-    /// All servers.
-    pub(crate) fn all_servers(&self) -> impl Iterator<Item = &Upstream> {
-        self.upstream.iter().chain(&self.reqmod_upstream).chain(&self.respmod_upstream)
-    }
-
-    /// From the first byte to the end of the handshake.
-    pub(crate) fn handshake_timeout(&self) -> Duration {
-        Duration::from_secs(self.handshake_timeout)
-    }
-
-    /// For one server, TLS included.
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        Duration::from_secs(self.connect_timeout)
-    }
-
-    /// Without a byte either way.
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        Duration::from_secs(self.idle_timeout)
-    }
-
-    /// For the client to close after the server did.
-    pub(crate) fn close_timeout(&self) -> Duration {
-        Duration::from_secs(self.close_timeout)
-    }
-
-    /// Between two looks at each server; none when it is 0.
-    pub(crate) fn health_interval(&self) -> Option<Duration> {
-        (self.health_interval > 0).then(|| Duration::from_secs(self.health_interval))
-    }
-}
-
-impl From<ServiceUri> for Upstream {
-    fn from(uri: ServiceUri) -> Self {
-        Self { uri, max_connections: None, tls_name: None }
-    }
-}
-
-impl<'de> Deserialize<'de> for Upstream {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UpstreamVisitor)
-    }
-}
-
-/// Not an untagged enum, which could not say what is wrong.
-struct UpstreamVisitor;
-
-impl<'de> Visitor<'de> for UpstreamVisitor {
-    type Value = Upstream;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a URI such as \"icap://10.0.0.5:1344\", or a table with one")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Upstream, E> {
-        let uri = text.parse::<ServiceUri>();
-        uri.map(Upstream::from).map_err(|error| E::custom(format!("{text:?}: {error}")))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Upstream, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-        struct Table {
-            uri: String,
-            max_connections: Option<usize>,
-            tls_name: Option<String>,
-        }
-        let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-        let upstream = self.visit_str(&table.uri)?;
-        Ok(Upstream {
-            max_connections: table.max_connections,
-            tls_name: table.tls_name,
-            ..upstream
-        })
     }
 }
 

@@ -14,7 +14,8 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::{CertificateError, Error};
 use tokio_rustls::server::TlsStream;
 
-use crate::identity::{Certificates, Facts, Identity};
+use crate::facts::Facts;
+use crate::identity::{Certificates, Identity};
 
 /// Whose certificate a client has to show.
 #[derive(Debug, Clone)]

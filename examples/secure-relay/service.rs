@@ -145,7 +145,7 @@ impl Service {
         let _ = self.stopping.send(true);
         drop(self.open);
         if tokio::time::timeout(patience, self.closed.recv()).await.is_err() {
-            let open: usize = self.current.load().iter().map(|relay| relay.live()).sum();
+            let open: usize = self.current.load().iter().map(|relay| relay.door.live()).sum();
             tracing::warn!(open, "stopped before all connections had ended");
         }
     }
@@ -187,7 +187,7 @@ async fn accept(
 
 fn announce(relay: &Relay, warning_days: u32) {
     let name = relay.settings.name.as_str();
-    for warning in &relay.warnings {
+    for warning in relay.warnings() {
         tracing::warn!(connection = name, "{warning}");
     }
     warn_of_expiry(relay, warning_days);
@@ -195,7 +195,7 @@ fn announce(relay: &Relay, warning_days: u32) {
 
 fn warn_of_expiry(relay: &Relay, days: u32) {
     let name = relay.settings.name.as_str();
-    for certificate in &relay.certificates {
+    for certificate in &relay.door.certificates {
         if let Some(warning) = certificate.warning(days) {
             tracing::warn!(connection = name, "{warning}");
         }

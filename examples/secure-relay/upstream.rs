@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::config::Balance;
-use crate::tunnel::Side;
+use crate::side::Side;
 
 /// How long a server that could not be reached is asked last.
 const SUSPENSION: Duration = Duration::from_secs(10);
