@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::bail;
 
-use crate::upstream;
+use super::upstream;
 
 /// Who is connected.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::service::Current;
+use super::service::Current;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 32;

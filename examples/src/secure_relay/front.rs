@@ -14,8 +14,8 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::{CertificateError, Error};
 use tokio_rustls::server::TlsStream;
 
-use crate::facts::Facts;
-use crate::identity::{Certificates, Identity};
+use super::facts::Facts;
+use super::identity::{Certificates, Identity};
 
 /// Whose certificate a client has to show.
 #[derive(Debug, Clone)]

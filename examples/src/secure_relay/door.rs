@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::server::TlsStream;
 
-use crate::allow::{self, AllowList};
-use crate::config::Connection;
-use crate::facts::Facts;
-use crate::front::{ClientAuth, Front};
-use crate::identity::{Certificates, Identity};
-use crate::places::{Place, Places};
-use crate::proxy;
-use crate::side::{BUFFER, Side};
+use super::allow::{self, AllowList};
+use super::config::Connection;
+use super::facts::Facts;
+use super::front::{ClientAuth, Front};
+use super::identity::{Certificates, Identity};
+use super::places::{Place, Places};
+use super::proxy;
+use super::side::{BUFFER, Side};
 
 /// The clients' side of a connection of the configuration.
 pub(crate) struct Door {

@@ -14,7 +14,7 @@ use icap::server::{BodyError, Ending, Incoming};
 use icap::verdict;
 use tokio::time::Instant;
 
-use crate::routes::Routes;
+use super::routes::Routes;
 
 /// What the log says of a transaction; it is written when this is dropped.
 pub(crate) struct Transaction {

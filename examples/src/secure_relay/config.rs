@@ -16,10 +16,10 @@ pub(crate) use self::choices::{Balance, ClientIp, Log, Mode};
 pub(crate) use self::connection::Connection;
 pub(crate) use self::upstream::Upstream;
 
-/// All that can be set.
+/// All that can be set; docs/secure-relay.md and `secure-relay.toml` say what.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Config {
+pub struct Config {
     pub(crate) log: Log,
     pub(crate) admin: Option<SocketAddr>,
     stop_timeout: u64,
@@ -54,11 +54,16 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads a text.
+    /// Reads a text and checks what it says. Paths in it are as they are.
     ///
     /// # Errors
     ///
-    /// What is no TOML, and what has a key that does not exist: with the one that may be meant.
+    /// What is no TOML, what has a key that does not exist (with the one that may be meant), and what cannot be.
+    pub fn from_toml(text: &str) -> anyhow::Result<Self> {
+        Self::parse(text)?.checked()
+    }
+
+    /// Reads a text. Flags may change it before it is checked.
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         toml::from_str(text).map_err(|error| {
             let hint = suggestion(error.message()).unwrap_or_default();
@@ -85,7 +90,7 @@ fn suggestion(message: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const EXAMPLE: &str = include_str!("secure-relay.toml");
+    const EXAMPLE: &str = include_str!("../../secure-relay/secure-relay.toml");
 
     fn error(text: &str) -> String {
         match Config::parse(text) {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::config::Connection;
-use crate::door::Entered;
-use crate::forward::Forward;
-use crate::relay::States;
-use crate::routes::Routes;
+use super::config::Connection;
+use super::door::Entered;
+use super::forward::Forward;
+use super::relay::States;
+use super::routes::Routes;
 
 /// One service at all paths, which sends on what it gets.
 pub(crate) struct Dialogue {

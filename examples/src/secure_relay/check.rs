@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use icap_client::Error;
 
-use crate::args::Flags;
-use crate::config::Upstream;
-use crate::front::ClientAuth;
-use crate::relay::{Relay, States};
-use crate::routes;
+use super::args::Flags;
+use super::config::Upstream;
+use super::front::ClientAuth;
+use super::relay::{Relay, States};
+use super::routes;
 
 /// Prints a line for each thing looked at: `ok`, `warn` or `FAIL`. 0 without a FAIL, 1 with one, 2 when flags or
 /// configuration are wrong.

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::facts::Facts;
+use super::facts::Facts;
 
 /// The largest PEM file that is read: 1 MiB.
 const MAX_PEM: u64 = 1 << 20;

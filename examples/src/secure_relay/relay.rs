@@ -10,15 +10,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::ring;
 
-use crate::back;
-use crate::config::{Connection, Mode};
-use crate::dialogue::{self, Dialogue};
-use crate::door::{Door, Refusal};
-use crate::places::Places;
-use crate::routes::Routes;
-use crate::side::Side;
-use crate::tunnel::{self, Patience};
-use crate::upstream::{self, Group, Server};
+use super::back;
+use super::config::{Connection, Mode};
+use super::dialogue::{self, Dialogue};
+use super::door::{Door, Refusal};
+use super::places::Places;
+use super::routes::Routes;
+use super::side::Side;
+use super::tunnel::{self, Patience};
+use super::upstream::{self, Group, Server};
 
 /// A connection of the configuration with everything that it names read and checked.
 pub(crate) struct Relay {

@@ -9,10 +9,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{Connection, Upstream};
-use crate::identity::{Certificates, Identity};
-use crate::relay::States;
-use crate::upstream::{self, Group, Server};
+use super::config::{Connection, Upstream};
+use super::identity::{Certificates, Identity};
+use super::relay::States;
+use super::upstream::{self, Group, Server};
 
 /// All its servers, as connections of a tunnel reach them.
 pub(crate) fn group(

@@ -1,4 +1,4 @@
-//! What no connection can be.
+//! What no configuration can be.
 
 use std::net::SocketAddr;
 
@@ -6,10 +6,25 @@ use anyhow::ensure;
 use icap::proto::Method;
 use icap::verdict::Profile;
 
-use super::{ClientIp, Connection, Mode};
+use super::{ClientIp, Config, Connection, Mode};
 
 /// The longest time that can be set, in seconds.
 const YEAR: u64 = 365 * 24 * 60 * 60;
+
+impl Config {
+    /// What cannot be, in a sentence; and the addresses that are the default.
+    pub(crate) fn checked(mut self) -> anyhow::Result<Self> {
+        let connections = std::mem::take(&mut self.connections).into_iter();
+        self.connections = connections
+            .map(|connection| {
+                let name = connection.name.clone();
+                connection.check().map_err(|error| error.context(format!("connection {name:?}")))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        all_differ(&self.connections)?;
+        Ok(self)
+    }
+}
 
 impl Connection {
     /// What cannot be, in a sentence; and the address that is the default.
@@ -84,4 +99,20 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// No two connections have one name, no two listeners one address.
+fn all_differ(connections: &[Connection]) -> anyhow::Result<()> {
+    let (mut names, mut addresses) = (Vec::new(), Vec::new());
+    for connection in connections {
+        let name = &connection.name;
+        ensure!(!names.contains(&name), "two connections are called {name:?}");
+        names.push(name);
+        for address in connection.listen.iter().chain(&connection.plain_listen) {
+            let taken = address.port() != 0 && addresses.contains(&address);
+            ensure!(!taken, "two listeners on {address}");
+            addresses.push(address);
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::side::Side;
+use super::side::Side;
 
 /// How long an answered connection has to be quiet before a relay that stops closes it.
 const QUIET: Duration = Duration::from_secs(1);

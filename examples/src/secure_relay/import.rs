@@ -342,7 +342,7 @@ impl Out {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Balance, Config, Connection, Mode};
+    use crate::secure_relay::config::{Balance, Config, Connection, Mode};
 
     /// What the text becomes, after a round through our own parser.
     fn imported(text: &str) -> (Vec<Connection>, Vec<String>) {

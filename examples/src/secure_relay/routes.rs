@@ -10,7 +10,7 @@ use icap::proto::Method;
 use icap::verdict::Profile;
 use icap_client::rustls::crypto::ring;
 
-use crate::config::{self, ClientIp, Connection, Upstream};
+use super::config::{self, ClientIp, Connection, Upstream};
 
 /// Bytes of a body that are kept until a server has answered, so that another one can be asked.
 const REPLAY: u64 = 64 * 1024;
