@@ -15,7 +15,7 @@ use super::config::{Connection, Mode};
 use super::dialogue::{self, Dialogue};
 use super::door::{Door, Refusal};
 use super::places::Places;
-use super::routes::Routes;
+use super::routes::{self, Routes};
 use super::side::Side;
 use super::tunnel::{self, Patience};
 use super::upstream::{self, Group, Server};
@@ -101,13 +101,9 @@ impl Relay {
             }
         };
         tracing::debug!(connection = name, %source, upstream = %server.uri, "connected");
-        let counter = |direction: &'static str| {
-            let labels = [("connection", name.to_owned()), ("direction", direction.to_owned())];
-            metrics::counter!("secure_relay_bytes_total", &labels)
-        };
         let patience =
             Patience { idle: self.settings.idle_timeout(), close: self.settings.close_timeout() };
-        let counters = [counter("from-client"), counter("to-client")];
+        let counters = routes::bytes(name);
         let (moved, end) = tunnel::run(client, upstream, patience, counters, stopping).await;
         count_end(name, end.word());
         tracing::info!(
