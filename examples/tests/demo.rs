@@ -9,5 +9,10 @@ async fn every_verdict_of_the_demonstration_is_as_it_must_be() {
     let output = output.await.expect("it ends").expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("44 scans in") && !text.contains("WRONG"), "{text}");
+    assert!(text.contains("54 scans in") && !text.contains("WRONG"), "{text}");
+    let (_, relayed) = text.split_once("Through secure-relay over TLS").expect("a part with TLS");
+    // Each clean sample in each mode of the relay, each bad one, and the client without a certificate.
+    for (what, count) in [("✔ allowed", 6), ("✘ blocked", 4), ("✔ refused", 2)] {
+        assert_eq!(relayed.matches(what).count(), count, "{relayed}");
+    }
 }

@@ -1,9 +1,10 @@
 //! Where the body of a request crosses from the connection to whoever reads it.
 //!
-//! One slot, no queue: the reader says what it wants, the connection reads the socket, puts one item in, and reads
-//! no more before it is asked again. Mostly both ends live in the same task and no waker is ever called; the
-//! reader may as well be moved to another one.
+//! The reader says what it wants, the connection reads the socket, puts one item in, for some services all that have
+//! come by then, and reads no more before it is asked again. Mostly both ends live in the same task and no waker is
+//! ever called; the reader may as well be moved to another one.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -50,6 +51,8 @@ struct Cell(Mutex<Slot>);
 struct Slot {
     want: Want,
     item: Option<Item>,
+    /// What follows it.
+    more: VecDeque<Item>,
     failed: Option<BodyError>,
     reader_gone: bool,
     /// Waits for an item.
@@ -77,6 +80,7 @@ impl Reader {
     ) -> Poll<Result<Item, BodyError>> {
         let mut slot = self.0.lock();
         if let Some(item) = slot.item.take() {
+            slot.item = slot.more.pop_front();
             return Poll::Ready(Ok(item));
         }
         if let Some(error) = slot.failed {
@@ -135,7 +139,10 @@ impl Feeder {
     pub(crate) fn deliver(&mut self, item: Item, cx: &Context<'_>) {
         let mut slot = self.0.lock();
         slot.want = Want::Nothing;
-        slot.item = Some(item);
+        match slot.item {
+            None => slot.item = Some(item),
+            Some(_) => slot.more.push_back(item),
+        }
         Self::wake_reader(slot, cx.waker());
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 
 use crate::peer::Peer;
@@ -48,7 +49,7 @@ use self::identity::Identity;
 pub struct Tls {
     config: Option<Arc<ServerConfig>>,
     provider: Option<Arc<CryptoProvider>>,
-    identity: Option<Identity>,
+    identity: Option<Arc<Identity>>,
     client_roots: Vec<Vec<u8>>,
     client_fingerprints: Vec<String>,
     client_optional: bool,
@@ -68,13 +69,25 @@ impl Tls {
     /// The certificate, those that lead from it to its root, and its private key (PKCS #8, PKCS #1 or SEC 1, not
     /// encrypted), all in one text and in any order. The certificate is the one that the key fits.
     pub fn identity_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.identity = Some(Identity { chain: pem.into(), key: None });
+        self.identity = Some(Arc::new(Identity::Pem { chain: pem.into(), key: None }));
         self
     }
 
     /// The same in two texts: the certificates, and the private key.
     pub fn identity_parts(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        self.identity = Some(Identity { chain: chain.into(), key: Some(key.into()) });
+        self.identity =
+            Some(Arc::new(Identity::Pem { chain: chain.into(), key: Some(key.into()) }));
+        self
+    }
+
+    /// The same as they come out of a store of keys: the certificate of the key is put first, the others stay in
+    /// their order.
+    pub fn identity_der(
+        mut self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        self.identity = Some(Arc::new(Identity::Der { chain, key }));
         self
     }
 
@@ -114,10 +127,16 @@ impl Tls {
     ///
     /// What cannot be used of the settings.
     pub fn acceptor(self) -> Result<TlsAcceptor, InvalidTls> {
-        Ok(TlsAcceptor { current: Arc::new(RwLock::new(self.build()?)) })
+        Ok(TlsAcceptor { current: Arc::new(RwLock::new(self.into_config()?)) })
     }
 
-    fn build(self) -> Result<Arc<ServerConfig>, InvalidTls> {
+    /// The same as a configuration of rustls, for who shakes hands without a [`Listener`](crate::Listener) and gives
+    /// the streams to [`Server::serve_connection`](crate::Server::serve_connection).
+    ///
+    /// # Errors
+    ///
+    /// What cannot be used of the settings.
+    pub fn into_config(self) -> Result<Arc<ServerConfig>, InvalidTls> {
         match &self.config {
             Some(config) if self.has_no_settings() => Ok(Arc::clone(config)),
             Some(_) => Err(InvalidTls::Conflict),
@@ -182,7 +201,7 @@ impl TlsAcceptor {
     ///
     /// What cannot be used of the settings; those before stay in use.
     pub fn reload(&self, tls: Tls) -> Result<(), InvalidTls> {
-        let config = tls.build()?;
+        let config = tls.into_config()?;
         // Nothing panics while the lock is held.
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())

@@ -60,6 +60,39 @@ async fn check_looks_at_everything_and_asks_the_servers() {
     assert!(code == 2 && said.contains("did you mean `listen`"), "{said}");
 }
 
+/// In mode `icap`, the default, every server of both directions is asked.
+#[tokio::test]
+async fn check_in_mode_icap() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let server = scan_service::install(server, &Engine::new()).unwrap();
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.serve_until(std::future::pending::<()>()));
+    let (directory, down) = (directory(), nobody().await);
+    let check = |more: String| {
+        let text =
+            format!("[[connection]]\nlisten = ['127.0.0.1:0']\nidentity = 'relay.pem'\n{more}\n");
+        std::fs::write(directory.path().join("relay.toml"), text).unwrap();
+        run(&["check", "--config", "relay.toml"], directory.path())
+    };
+    let (reqmod, respmod) =
+        (format!("icap://{address}/reqmod"), format!("icap://{address}/respmod"));
+    let both = |reqmod: &str, respmod: &str| {
+        format!("reqmod-upstream = ['{reqmod}']\nrespmod-upstream = ['{respmod}']")
+    };
+    let (code, said, _) =
+        check(format!("{}\nprofile = 'symantec-dlp'", both(&reqmod, &respmod))).await;
+    assert_eq!(code, 0, "{said}");
+    for line in [format!("{reqmod}: OPTIONS: REQMOD"), format!("{respmod}: OPTIONS: RESPMOD")] {
+        assert!(said.contains(&line), "{line}: {said}");
+    }
+    let dead = format!("icap://{down}/respmod");
+    let (code, said, _) = check(both(&reqmod, &dead)).await;
+    assert!(code == 1 && said.contains(&format!("FAIL  {dead}")), "{said}");
+    assert_eq!(said.matches("FAIL").count(), 1, "{said}");
+    let (code, said, _) = check(both(&reqmod, &respmod) + "\nprofile = 'no-such'").await;
+    assert!(code == 2 && said.contains("no profile is called"), "{said}");
+}
+
 #[tokio::test]
 async fn an_imported_recipe_can_be_checked_at_once() {
     let directory = directory();

@@ -1,6 +1,7 @@
 //! Who may come in: certificates, addresses, the PROXY protocol.
 
 use icap_client::rustls::version::{TLS12, TLS13};
+use rcgen::{BasicConstraints, IsCa, date_time_ymd};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -50,6 +51,30 @@ async fn the_clients_own_certificate_is_a_client_ca() {
     assert!(is_served(&program, Some(&cloud)).await);
     assert!(!is_served(&program, Some(&Pair::self_signed("cloud.test"))).await);
     assert!(!is_served(&program, None).await);
+}
+
+/// As `openssl req -x509` makes it: an authority by its own words.
+#[tokio::test]
+async fn an_authority_that_is_a_client_itself_is_one_within_its_dates() {
+    let own = |year: i32| {
+        Pair::self_signed_with("cloud.test", |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.not_after = date_time_ymd(year, 1, 1);
+        })
+    };
+    let (current, expired) = (own(2099), own(2001));
+    for (key, serves_expired) in [("client-ca", false), ("pin-client", true)] {
+        let directory = directory();
+        let both = format!("{}{}", current.certificate, expired.certificate);
+        std::fs::write(directory.path().join("cloud.pem"), both).unwrap();
+        let config = tunnel(&[echo().await], &format!("{key} = 'cloud.pem'"));
+        let mut program = Program::start(directory, &config).await;
+        assert!(is_served(&program, Some(&current)).await, "{key}");
+        assert_eq!(is_served(&program, Some(&expired)).await, serves_expired, "{key}");
+        if !serves_expired {
+            program.says("the certificate of the client has expired").await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,15 +9,19 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
 use icap::client::{Client, Outcome, Reqmod, Respmod, Tls};
 use icap::proto::{HttpHead, Method, ServiceOptions};
-use icap::server::ServerHandle;
+use icap::server::{Listener, ServerHandle};
 use icap::{Reply, Request, Server, server};
 use tokio::net::TcpStream;
 
-use crate::pki::connect;
+use crate::pki::{Authority, Pair, connect, provider, write_private};
 use crate::program::{Program, directory, icap};
 
 /// A server that allows all it sees the beginning of at `/allow` and gives back all at `/echo`.
 async fn back() -> (SocketAddr, ServerHandle, tokio::task::JoinHandle<()>) {
+    back_at(Listener::bind("127.0.0.1:0").await.unwrap())
+}
+
+fn back_at(listener: Listener) -> (SocketAddr, ServerHandle, tokio::task::JoinHandle<()>) {
     let options = || ServiceOptions::reqmod("back").unwrap().method(Method::Respmod).preview(4096);
     let allow = server::service_fn(options(), |request: Request| async move {
         let (_, _preview) = request.preview().await?;
@@ -28,9 +32,10 @@ async fn back() -> (SocketAddr, ServerHandle, tokio::task::JoinHandle<()>) {
         let Some(http) = head.adapted_head().cloned() else { return Ok(Reply::unmodified()) };
         Ok(Reply::modified(http, body))
     });
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::new().listen(listener);
     let server = server.service("/allow", allow).unwrap().service("/echo", echo).unwrap();
-    let (address, handle) = (server.local_addr().unwrap(), server.handle());
+    let handle = server.handle();
     let serving = tokio::spawn(async move { server.serve().await.unwrap() });
     (address, handle, serving)
 }
@@ -74,6 +79,47 @@ async fn large_bodies_come_back_byte_for_byte() {
     // Whatever the size.
     let memory = resident(program.id());
     assert!(memory < 40 * 1024, "{memory} KiB");
+}
+
+/// The server wants a certificate of the relay, too.
+#[tokio::test]
+async fn icaps_servers_are_reached_by_tls_and_verified() {
+    let (dlp, relays) = (Pair::self_signed("dlp.test"), Authority::new("relays"));
+    let tls = server::Tls::new()
+        .crypto_provider(provider())
+        .identity_parts(dlp.certificate.as_str(), dlp.key.as_str())
+        .client_roots_pem(relays.pem.as_str());
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let (address, _handle, _serving) = back_at(listener.tls(tls.acceptor().unwrap()));
+    let directory = directory();
+    std::fs::write(directory.path().join("dlp.pem"), &dlp.certificate).unwrap();
+    let own = relays.issue();
+    write_private(directory.path(), "own.pem", &format!("{}{}", own.certificate, own.key));
+    let config = |name: &str, identity: &str| {
+        let upstream = format!("upstream = [{{ uri = 'icaps://{address}', tls-name = '{name}' }}]");
+        icap(&[], &format!("upstream-ca = 'dlp.pem'\n{identity}"))
+            .replace("upstream = []", &upstream)
+    };
+    let identity = "upstream-identity = 'own.pem'";
+    let mut program = Program::start(directory, &config("dlp.test", identity)).await;
+    let client = Client::builder(format!("icap://{}/echo", program.address).as_str());
+    let client = client.negotiate(false).build().unwrap();
+    let body = || Full::new(Bytes::from(vec![b'x'; 300_000]));
+    let Outcome::Modified(echoed) = client.reqmod(Reqmod::new(head(), body())).await.unwrap()
+    else {
+        panic!("not modified");
+    };
+    assert_eq!(echoed.collect().await.unwrap().to_bytes(), vec![b'x'; 300_000]);
+    assert_eq!(program.says("transaction complete").await["status"], 200);
+
+    for (name, identity) in [("other.test", identity), ("dlp.test", "")] {
+        program.rewrite(&config(name, identity));
+        program.signal("-HUP");
+        program.says("reloaded").await;
+        let failure = client.reqmod(Reqmod::new(head(), body())).await.unwrap_err();
+        assert!(failure.to_string().contains("502"), "{failure}");
+        program.says("no answer of a server").await;
+    }
 }
 
 /// KiB of memory of a process.

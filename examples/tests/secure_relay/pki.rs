@@ -33,9 +33,15 @@ pub(crate) struct Pair {
 impl Pair {
     /// One that signs for itself.
     pub(crate) fn self_signed(name: &str) -> Self {
+        Self::self_signed_with(name, |_| {})
+    }
+
+    /// One that signs for itself, and has something else of its own.
+    pub(crate) fn self_signed_with(name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        edit(&mut params);
         let certificate = params.self_signed(&key).unwrap().pem();
         Self { certificate, key: key.serialize_pem() }
     }

@@ -67,7 +67,11 @@ impl Exchange<'_> {
         loop {
             match transport.connection.poll_event() {
                 Ok(Some(event)) => {
+                    let is_data = matches!(event, Event::Data(_));
                     self.take(event, purpose, transport, cx);
+                    if is_data && purpose == Purpose::Reader {
+                        self.take_more(transport, cx);
+                    }
                     return Ok(true);
                 }
                 Ok(None) if !transport.connection.wants_input() => return Ok(false),
@@ -87,6 +91,18 @@ impl Exchange<'_> {
             self.read_wait = Some(waiting.unwrap_or_else(Instant::now));
         }
         Ok(false)
+    }
+
+    /// Gives a reader that sends it on what has been read already: several chunks are one write then. It is never more
+    /// than the connection's buffer has.
+    fn take_more<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>) {
+        let mut is_data = self.config.is_some_and(|config| config.forwards);
+        while is_data && self.failure.is_none() {
+            // An error comes again when more is asked for.
+            let Ok(Some(event)) = transport.connection.poll_event() else { return };
+            is_data = matches!(event, Event::Data(_));
+            self.take(event, Purpose::Reader, transport, cx);
+        }
     }
 
     /// A wait for the client is over.

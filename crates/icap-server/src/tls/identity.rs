@@ -1,4 +1,4 @@
-//! The server's certificate and key, from PEM.
+//! The server's certificate and key.
 
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::{PemObject, SectionKind};
@@ -8,11 +8,16 @@ use tokio_rustls::rustls::{Error, InconsistentKeys};
 
 use super::InvalidTls;
 
-#[derive(Clone)]
-pub(super) struct Identity {
-    pub(super) chain: Vec<u8>,
-    /// `None` when it is beside the chain.
-    pub(super) key: Option<Vec<u8>>,
+pub(super) enum Identity {
+    Pem {
+        chain: Vec<u8>,
+        /// `None` when it is beside the chain.
+        key: Option<Vec<u8>>,
+    },
+    Der {
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    },
 }
 
 impl Identity {
@@ -21,9 +26,15 @@ impl Identity {
         &self,
         provider: &CryptoProvider,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), InvalidTls> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.chain).collect();
-        let mut chain = chain.map_err(|_| InvalidTls::Certificates)?;
-        let key = only_key(self.key.as_ref().unwrap_or(&self.chain))?;
+        let (mut chain, key) = match self {
+            Self::Pem { chain, key } => {
+                let certificates: Result<Vec<_>, _> =
+                    CertificateDer::pem_slice_iter(chain).collect();
+                let certificates = certificates.map_err(|_| InvalidTls::Certificates)?;
+                (certificates, only_key(key.as_ref().unwrap_or(chain))?)
+            }
+            Self::Der { chain, key } => (chain.clone(), key.clone_key()),
+        };
         if chain.is_empty() {
             return Err(InvalidTls::Certificates);
         }

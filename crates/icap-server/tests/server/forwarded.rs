@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
 use icap_proto::{Headers, Leniency, Limits, ResponseHead};
 use icap_server::{Ending, Error, Reply, Request, Server, Service, ServiceConfig};
 
@@ -157,4 +159,44 @@ async fn the_rest_is_asked_for_when_it_is_read() {
     // A preview that is the whole body needs no word.
     client.say(respmod("Preview: 4\r\n") + "4\r\nabcd\r\n0; ieof\r\n\r\n").await;
     assert_eq!(client.answer().await.status(), 200);
+}
+
+/// Chunks that came together are there together, and the end behind them: a service that passes them on writes once.
+#[tokio::test]
+async fn what_has_come_is_there_at_once() {
+    let (sender, mut at_once) = tokio::sync::mpsc::unbounded_channel();
+    let mut client = client(move |request| {
+        let sender = sender.clone();
+        async move {
+            let (_, mut body) = request.into_body().await?;
+            while let Some(frame) = body.frame().await {
+                let mut pieces = vec![frame?.into_data().unwrap().len()];
+                let mut end = None;
+                while end.is_none()
+                    && let Some(more) = body.frame().now_or_never()
+                {
+                    match more {
+                        Some(frame) => pieces.push(frame?.into_data().unwrap().len()),
+                        None => end = Some(()),
+                    }
+                }
+                sender.send((pieces, end)).unwrap();
+                if end.is_some() {
+                    break;
+                }
+            }
+            Ok(Reply::forwarded(head(NO_CONTENT).forwarded(), (), Ending::default))
+        }
+    });
+    let chunks = |number: usize| chunk(vec![b'x'; 1000]).repeat(number);
+    client.say([respmod("Allow: 204\r\n").into_bytes(), chunks(3)].concat()).await;
+    assert_eq!(at_once.recv().await.unwrap(), (vec![1000; 3], None));
+    client.say([chunks(2), b"0\r\n\r\n".to_vec()].concat()).await;
+    assert_eq!(at_once.recv().await.unwrap(), (vec![1000; 2], Some(())));
+    assert_eq!(client.answer().await.status(), 204);
+    // What is broken comes behind what was whole.
+    let broken = [respmod("Allow: 204\r\n").into_bytes(), chunks(2), b"z\r\n".to_vec()];
+    client.say(broken.concat()).await;
+    assert_eq!(at_once.recv().await.unwrap(), (vec![1000; 2], None));
+    assert_eq!(client.answer().await.status(), 400);
 }

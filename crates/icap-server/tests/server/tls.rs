@@ -215,6 +215,15 @@ fn identities() {
     assert_eq!(pem(&[certificate, key, &authority.pem, key]), Ok(()));
     let separate = tls().identity_parts(certificate, key);
     assert_eq!(separate.acceptor().map(drop), Ok(()));
+    let der = |certificates: &[&str], key: &str| {
+        let certificates = certificates.concat();
+        let chain = CertificateDer::pem_slice_iter(certificates.as_bytes()).map(Result::unwrap);
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        tls().identity_der(chain.collect(), key).acceptor().map(drop)
+    };
+    assert_eq!(der(&[&authority.pem, certificate], key), Ok(()));
+    assert_eq!(der(&[&other.certificate], key), Err(InvalidTls::KeyMismatch));
+    assert_eq!(der(&[], key), Err(InvalidTls::Certificates));
     assert_eq!(
         pem(&[certificate, key, &other.certificate, &other.key]),
         Err(InvalidTls::SeveralKeys)
@@ -249,6 +258,37 @@ async fn the_certificate_of_the_key_is_shown() {
     let connector = connector(&authority, None, &[&TLS13]);
     assert_eq!(seen(running.addr, &connector).await.unwrap(), "none");
     running.stop().await;
+}
+
+/// Who accepts connections without a [`Listener`] has the same TLS.
+#[tokio::test]
+async fn a_server_without_a_listener() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let tls = authority.server().tls().client_roots_pem(clients.pem.as_str());
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls.into_config().unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let served = server(|_| async { Ok(Reply::unmodified()) });
+    let accepting = tokio::spawn(async move {
+        loop {
+            let (stream, peer) = listener.accept().await.unwrap();
+            if let Ok(stream) = acceptor.accept(stream).await {
+                served.serve_connection(stream, Some(peer)).await;
+            }
+        }
+    });
+    let connector = |identity| connector(&authority, identity, &[&TLS13]);
+    let known = clients.sign(&named("proxy"));
+    for (identity, is_served) in [(Some(&known), true), (None, false)] {
+        let mut client = open(addr, &connector(identity)).await.unwrap();
+        if is_served {
+            client.say(reqmod_get("Allow: 204\r\n")).await;
+            assert_eq!(client.answer().await.status(), 204);
+        } else {
+            assert!(client.is_closed().await);
+        }
+    }
+    accepting.abort();
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::service::Current;
+use super::service::Current;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 32;
@@ -93,7 +93,7 @@ fn health(current: &Current) -> (StatusCode, String) {
             let upstream = relay.servers().into_iter();
             let upstream: Vec<_> =
                 upstream.map(|(uri, up)| json!({ "uri": uri, "up": up })).collect();
-            json!({ "name": relay.settings.name, "open": relay.live(), "upstream": upstream })
+            json!({ "name": relay.settings.name, "open": relay.door.live(), "upstream": upstream })
         })
         .collect();
     let healthy = !relays.is_empty() && relays.iter().all(|relay| relay.is_healthy());
@@ -105,7 +105,7 @@ fn health(current: &Current) -> (StatusCode, String) {
 fn gauges(current: &Current) {
     for relay in current.load().iter() {
         let name = relay.settings.name.clone();
-        let live = u32::try_from(relay.live()).unwrap_or(u32::MAX);
+        let live = u32::try_from(relay.door.live()).unwrap_or(u32::MAX);
         metrics::gauge!("secure_relay_connections_open", "connection" => name.clone()).set(live);
         for (uri, up) in relay.servers() {
             let labels = [("connection", name.clone()), ("upstream", uri)];

@@ -11,16 +11,16 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::Config;
-use crate::relay::{Relay, States};
+use super::config::Config;
+use super::relay::{Relay, States};
 
 /// What is in force; the admin address shows it.
 pub(crate) type Current = Arc<ArcSwap<Vec<Arc<Relay>>>>;
 
-/// All connections of a configuration at work.
-pub(crate) struct Service {
+/// All connections of a configuration at work, until it is [stopped](Self::stop) or the runtime ends.
+pub struct Service {
     current: Current,
-    listeners: HashMap<(SocketAddr, bool), Listener>,
+    listeners: HashMap<Place, Listener>,
     states: States,
     /// Those who look after the servers of the configuration in force.
     watchers: JoinSet<()>,
@@ -30,8 +30,26 @@ pub(crate) struct Service {
     closed: mpsc::Receiver<()>,
 }
 
+/// What tells one listener from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    address: SocketAddr,
+    secure: bool,
+    /// With port 0 every connection has a listener of its own.
+    connection: Option<String>,
+}
+
+impl Place {
+    fn new(relay: &Relay, address: SocketAddr, secure: bool) -> Self {
+        let connection = (address.port() == 0).then(|| relay.settings.name.clone());
+        Self { address, secure, connection }
+    }
+}
+
 struct Listener {
     relay: Arc<ArcSwap<Relay>>,
+    /// Where it really is, when port 0 was asked for.
+    bound: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -44,7 +62,9 @@ impl Listener {
 }
 
 impl Service {
-    pub(crate) fn new() -> Self {
+    /// Nothing in force yet.
+    #[must_use]
+    pub fn new() -> Self {
         let (open, closed) = mpsc::channel(1);
         Self {
             current: Arc::default(),
@@ -62,7 +82,11 @@ impl Service {
     }
 
     /// Puts a configuration in force: as a whole, or not at all. Connections that are open go on as they began.
-    pub(crate) async fn apply(&mut self, config: Config) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// A file or an address that cannot be used.
+    pub async fn apply(&mut self, config: Config) -> anyhow::Result<()> {
         let warning_days = config.expiry_warning;
         let mut relays = Vec::with_capacity(config.connections.len());
         for connection in config.connections {
@@ -71,17 +95,17 @@ impl Service {
             relays.push(Arc::new(relay.with_context(|| format!("connection {name:?}"))?));
         }
         let mut fresh = Vec::new();
-        for (relay, address, secure) in addresses(&relays) {
-            if !self.listeners.contains_key(&(address, secure)) {
+        for (relay, place) in places(&relays) {
+            if !self.listeners.contains_key(&place) {
+                let address = place.address;
                 let listener = TcpListener::bind(address).await;
                 let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-                fresh.push((Arc::clone(relay), address, secure, listener));
+                fresh.push((Arc::clone(relay), place, listener));
             }
         }
         // Nothing below can fail.
-        let wanted: HashMap<_, _> = addresses(&relays)
-            .map(|(relay, address, secure)| ((address, secure), Arc::clone(relay)))
-            .collect();
+        let wanted: HashMap<_, _> =
+            places(&relays).map(|(relay, place)| (place, Arc::clone(relay))).collect();
         self.current.store(Arc::new(relays.clone()));
         self.watchers = JoinSet::new();
         for relay in &relays {
@@ -98,24 +122,24 @@ impl Service {
             }
         }
         let kept = std::mem::take(&mut self.listeners).into_iter();
-        for (key, mut listener) in kept {
-            if let Some(relay) = wanted.get(&key) {
+        for (place, mut listener) in kept {
+            if let Some(relay) = wanted.get(&place) {
                 listener.relay.store(Arc::clone(relay));
-                self.listeners.insert(key, listener);
+                self.listeners.insert(place, listener);
             } else {
                 listener.close().await;
-                tracing::info!(listen = %key.0, "no longer listening");
+                tracing::info!(listen = %place.address, "no longer listening");
             }
         }
-        for (relay, address, secure, listener) in fresh {
-            self.listen(relay, (address, secure), listener);
+        for (relay, place, listener) in fresh {
+            self.listen(relay, place, listener);
         }
         Ok(())
     }
 
-    fn listen(&mut self, relay: Arc<Relay>, key: (SocketAddr, bool), listener: TcpListener) {
-        let (address, secure) = key;
-        let bound = listener.local_addr().unwrap_or(address);
+    fn listen(&mut self, relay: Arc<Relay>, place: Place, listener: TcpListener) {
+        let secure = place.secure;
+        let bound = listener.local_addr().unwrap_or(place.address);
         let name = relay.settings.name.clone();
         tracing::info!(connection = name, listen = %bound, tls = secure, "listening");
         let relay = Arc::new(ArcSwap::new(relay));
@@ -126,7 +150,15 @@ impl Service {
             self.stopping.subscribe(),
             self.open.clone(),
         );
-        self.listeners.insert(key, Listener { relay, task: tokio::spawn(accepting) });
+        self.listeners.insert(place, Listener { relay, bound, task: tokio::spawn(accepting) });
+    }
+
+    /// Where the connection of this name listens.
+    #[must_use]
+    pub fn addresses(&self, connection: &str) -> Vec<SocketAddr> {
+        let listeners = self.listeners.values();
+        let listeners = listeners.filter(|one| one.relay.load().settings.name == connection);
+        listeners.map(|listener| listener.bound).collect()
     }
 
     /// Warns of certificates that end soon. To be called once a day.
@@ -137,7 +169,7 @@ impl Service {
     }
 
     /// Accepts nothing more, and waits until what is open has ended or `patience` is over.
-    pub(crate) async fn stop(mut self, patience: Duration) {
+    pub async fn stop(mut self, patience: Duration) {
         for listener in self.listeners.values_mut() {
             listener.close().await;
         }
@@ -145,17 +177,32 @@ impl Service {
         let _ = self.stopping.send(true);
         drop(self.open);
         if tokio::time::timeout(patience, self.closed.recv()).await.is_err() {
-            let open: usize = self.current.load().iter().map(|relay| relay.live()).sum();
+            let open: usize = self.current.load().iter().map(|relay| relay.door.live()).sum();
             tracing::warn!(open, "stopped before all connections had ended");
         }
     }
 }
 
-fn addresses(relays: &[Arc<Relay>]) -> impl Iterator<Item = (&Arc<Relay>, SocketAddr, bool)> {
+impl Default for Service {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> =
+            self.current.load().iter().map(|relay| relay.settings.name.clone()).collect();
+        f.debug_struct("Service").field("connections", &names).finish_non_exhaustive()
+    }
+}
+
+fn places(relays: &[Arc<Relay>]) -> impl Iterator<Item = (&Arc<Relay>, Place)> {
     relays.iter().flat_map(|relay| {
-        let secure = relay.settings.listen.iter().map(move |address| (relay, *address, true));
-        let plain = relay.settings.plain_listen.iter().map(move |address| (relay, *address, false));
-        secure.chain(plain)
+        let secure = relay.settings.listen.iter().map(|address| (address, true));
+        let plain = relay.settings.plain_listen.iter().map(|address| (address, false));
+        let all = secure.chain(plain);
+        all.map(move |(address, secure)| (relay, Place::new(relay, *address, secure)))
     })
 }
 
@@ -187,7 +234,7 @@ async fn accept(
 
 fn announce(relay: &Relay, warning_days: u32) {
     let name = relay.settings.name.as_str();
-    for warning in &relay.warnings {
+    for warning in relay.warnings() {
         tracing::warn!(connection = name, "{warning}");
     }
     warn_of_expiry(relay, warning_days);
@@ -195,7 +242,7 @@ fn announce(relay: &Relay, warning_days: u32) {
 
 fn warn_of_expiry(relay: &Relay, days: u32) {
     let name = relay.settings.name.as_str();
-    for certificate in &relay.certificates {
+    for certificate in &relay.door.certificates {
         if let Some(warning) = certificate.warning(days) {
             tracing::warn!(connection = name, "{warning}");
         }

@@ -10,9 +10,9 @@ use icap::proto::{Method, RequestHead, ResponseHead, ServiceOptions, StatusCode}
 use icap::server::{Ending, Error, Reply, Request, ServiceConfig};
 use icap::{Service, client};
 
-use crate::config::ClientIp;
-use crate::routes::Routes;
-use crate::transaction::{Download, Progress, Transaction, Upload};
+use super::config::ClientIp;
+use super::routes::Routes;
+use super::transaction::{Download, Progress, Transaction, Upload};
 
 const CLIENT_IP: &str = "X-Client-IP";
 

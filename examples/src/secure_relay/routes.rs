@@ -10,7 +10,7 @@ use icap::proto::Method;
 use icap::verdict::Profile;
 use icap_client::rustls::crypto::ring;
 
-use crate::config::{self, ClientIp, Connection, Upstream};
+use super::config::{self, ClientIp, Connection, Upstream};
 
 /// Bytes of a body that are kept until a server has answered, so that another one can be asked.
 const REPLAY: u64 = 64 * 1024;
@@ -28,6 +28,8 @@ pub(crate) struct Routes {
     respmod: Option<Direction>,
     /// Connections that one client may have.
     most: u64,
+    /// Counters of bytes from clients and to them.
+    pub(crate) bytes: [metrics::Counter; 2],
 }
 
 struct Direction {
@@ -59,6 +61,7 @@ impl Routes {
             reqmod: reqmod_group,
             respmod: respmod_group,
             most: u64::try_from(most).unwrap_or(u64::MAX),
+            bytes: bytes(&settings.name),
         })
     }
 
@@ -155,6 +158,14 @@ impl Direction {
     fn has_path(&self, path: &str) -> bool {
         self.paths.iter().any(|own| own == path)
     }
+}
+
+/// The counters of what goes through a connection of the configuration: from its clients, and to them.
+pub(crate) fn bytes(connection: &str) -> [metrics::Counter; 2] {
+    ["from-client", "to-client"].map(|direction| {
+        let labels = [("connection", connection.to_owned()), ("direction", direction.to_owned())];
+        metrics::counter!("secure_relay_bytes_total", &labels)
+    })
 }
 
 /// The client of one server. It adds nothing of its own to what it sends.

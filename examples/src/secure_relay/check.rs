@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use icap_client::Error;
 
-use crate::args::Flags;
-use crate::config::Upstream;
-use crate::front::ClientAuth;
-use crate::relay::{Relay, States};
-use crate::routes;
+use super::args::Flags;
+use super::config::Upstream;
+use super::front::ClientAuth;
+use super::relay::{Relay, States};
+use super::routes;
 
 /// Prints a line for each thing looked at: `ok`, `warn` or `FAIL`. 0 without a FAIL, 1 with one, 2 when flags or
 /// configuration are wrong.
@@ -50,12 +50,12 @@ impl Report {
 
 fn facts(report: &mut Report, relay: &Relay, days: u32) {
     // A pin counts whatever its dates.
-    let pinned = match &relay.clients {
-        ClientAuth::Pinned(known) => known.len(),
+    let pinned = match &relay.door.clients {
+        ClientAuth::Pinned(known) => known.list.len(),
         ClientAuth::Off | ClientAuth::Issued(_) => 0,
     };
-    let dated = relay.certificates.len().saturating_sub(pinned);
-    for (position, certificate) in relay.certificates.iter().enumerate() {
+    let dated = relay.door.certificates.len().saturating_sub(pinned);
+    for (position, certificate) in relay.door.certificates.iter().enumerate() {
         match certificate.warning(days) {
             None => println!("ok    {certificate}: {} days left", certificate.days_left()),
             Some(warning) if certificate.is_valid_now() || position >= dated => {
@@ -64,24 +64,24 @@ fn facts(report: &mut Report, relay: &Relay, days: u32) {
             Some(warning) => report.fail(&warning),
         }
     }
-    match (&relay.clients, relay.settings.listen.is_empty()) {
+    match (&relay.door.clients, relay.settings.listen.is_empty()) {
         (_, true) => {}
         (ClientAuth::Off, _) => println!("warn  clients need no certificate"),
         (ClientAuth::Issued(known), _) => {
             println!(
                 "ok    clients need a certificate of {} in client-ca or issued by it",
-                known.len()
+                known.list.len()
             );
         }
         (ClientAuth::Pinned(known), _) => {
-            println!("ok    clients need one of {} pinned certificates", known.len());
+            println!("ok    clients need one of {} pinned certificates", known.list.len());
         }
     }
-    match &relay.allow {
+    match &relay.door.allow {
         None => println!("warn  no allow-list: any address may connect"),
         Some(list) => println!("ok    allow-list: {} addresses and networks", list.len()),
     }
-    for warning in &relay.warnings {
+    for warning in relay.warnings() {
         println!("warn  {warning}");
     }
 }

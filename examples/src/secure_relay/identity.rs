@@ -1,7 +1,10 @@
 //! Certificates and keys in PEM: what a file holds, what belongs together, and what is wrong with it in one sentence.
+//!
+//! `icap-server` reads PEM, too, and says of what it cannot use one of a few words. Here the files come from recipes that
+//! people follow by hand: each slip has its sentence with the way out, a chain is put in order, and what does not belong
+//! to it is warned about and not sent.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use tokio_rustls::rustls::crypto::CryptoProvider;
@@ -10,6 +13,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+
+use super::facts::Facts;
 
 /// The largest PEM file that is read: 1 MiB.
 const MAX_PEM: u64 = 1 << 20;
@@ -84,6 +89,11 @@ impl Identity {
         Ok(Self { chain, key, warnings })
     }
 
+    /// The chain, the certificate of the key first, and the key.
+    pub(crate) fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.chain.clone(), self.key.clone_key())
+    }
+
     /// For rustls, which checks the pair once more.
     pub(crate) fn certified(&self, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
         Ok(CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider)?)
@@ -95,70 +105,27 @@ impl Identity {
     }
 }
 
-/// What people want to know of a certificate.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Facts {
-    pub(crate) subject: String,
-    /// Seconds of Unix time.
-    pub(crate) not_before: i64,
-    /// Seconds of Unix time.
-    pub(crate) not_after: i64,
-    until: String,
+/// A file of certificates of others.
+#[derive(Debug, Clone)]
+pub(crate) struct Certificates {
+    pub(crate) list: Vec<CertificateDer<'static>>,
+    /// The same as text.
+    pub(crate) pem: Vec<u8>,
 }
 
-impl Facts {
-    pub(crate) fn of(certificate: &CertificateDer<'static>) -> Self {
-        let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
-            return Self { subject: "an unreadable certificate".to_owned(), ..Self::default() };
-        };
-        let validity = certificate.validity();
-        Self {
-            subject: certificate.subject().to_string(),
-            not_before: validity.not_before.timestamp(),
-            not_after: validity.not_after.timestamp(),
-            until: validity.not_after.to_string(),
-        }
+impl Certificates {
+    /// At least one; a key beside them is an error, since this file is to be handed around.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let pem = read(path)?;
+        let (list, keys) = parts(&pem).with_context(|| path.display().to_string())?;
+        ensure!(!list.is_empty(), "{}: no certificate in it", path.display());
+        ensure!(
+            keys.is_empty(),
+            "{}: a private key beside the certificates: this is the file of the other side, which has no key",
+            path.display()
+        );
+        Ok(Self { list, pem })
     }
-
-    /// Whole days to the end, less than 0 when it is over.
-    pub(crate) fn days_left(&self) -> i64 {
-        self.not_after.saturating_sub(now()).div_euclid(24 * 60 * 60)
-    }
-
-    /// Whether now is between its dates.
-    pub(crate) fn is_valid_now(&self) -> bool {
-        (self.not_before..=self.not_after).contains(&now())
-    }
-
-    /// What is worth a warning: not yet valid, expired, or less than `days` left.
-    pub(crate) fn warning(&self, days: u32) -> Option<String> {
-        if self.not_before > now() {
-            return Some(format!("{self}: not valid yet; is the clock right?"));
-        }
-        match self.days_left() {
-            left if left < 0 => Some(format!("{self}: EXPIRED")),
-            left if left < i64::from(days) => Some(format!("{self}: {left} days left")),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Facts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "certificate {} (until {})", self.subject, self.until)
-    }
-}
-
-/// All certificates of a file, at least one; a key in it is an error, since this file is to be handed around.
-pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let (certificates, keys) = parts(&read(path)?).with_context(|| path.display().to_string())?;
-    ensure!(!certificates.is_empty(), "{}: no certificate in it", path.display());
-    ensure!(
-        keys.is_empty(),
-        "{}: a private key beside the certificates: this is the file of the other side, which has no key",
-        path.display()
-    );
-    Ok(certificates)
 }
 
 /// Certificates and keys, each once: what was added twice is there once.
@@ -241,11 +208,6 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         path.display()
     );
     Ok(text)
-}
-
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -353,18 +315,5 @@ mod tests {
                 Err(error) => assert!(!accepted && error.to_string().contains("chmod 600")),
             }
         }
-    }
-
-    #[test]
-    fn certificates_near_their_end_are_told() {
-        let at = |from: i64, to: i64| {
-            let day = 24 * 60 * 60;
-            let (not_before, not_after) = (now() + from * day, now() + to * day + 60);
-            Facts { not_before, not_after, ..Facts::default() }
-        };
-        assert_eq!(at(-1, 30).warning(30), None);
-        assert!(at(-1, 29).warning(30).unwrap().contains("29 days left"));
-        assert!(at(-9, -1).warning(30).unwrap().contains("EXPIRED"));
-        assert!(at(1, 90).warning(30).unwrap().contains("not valid yet"));
     }
 }

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
 use icap::ServiceUri;
 
-use crate::config::{Balance, Config, Connection, Log, Mode, Upstream};
+use super::config::{Balance, Config, Connection, Log, Mode, Upstream};
 
 /// Takes files for inspection over TLS and hands them to ICAP servers on the own network
 ///
@@ -114,15 +114,7 @@ impl Flags {
         for connection in &mut config.connections {
             self.apply(connection);
         }
-        let connections = std::mem::take(&mut config.connections).into_iter();
-        config.connections = connections
-            .map(|connection| {
-                let name = connection.name.clone();
-                connection.check().map_err(|error| error.context(format!("connection {name:?}")))
-            })
-            .collect::<anyhow::Result<_>>()?;
-        all_differ(&config.connections)?;
-        Ok(config)
+        config.checked()
     }
 
     fn is_about_a_connection(&self) -> bool {
@@ -159,22 +151,6 @@ impl Flags {
             connection.allow.clone_from(&self.allow);
         }
     }
-}
-
-/// No two connections have one name, no two listeners one address.
-fn all_differ(connections: &[Connection]) -> anyhow::Result<()> {
-    let (mut names, mut addresses) = (Vec::new(), Vec::new());
-    for connection in connections {
-        let name = &connection.name;
-        ensure!(!names.contains(&name), "two connections are called {name:?}");
-        names.push(name);
-        for address in connection.listen.iter().chain(&connection.plain_listen) {
-            let taken = address.port() != 0 && addresses.contains(&address);
-            ensure!(!taken, "two listeners on {address}");
-            addresses.push(address);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

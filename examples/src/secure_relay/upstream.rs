@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::config::Balance;
-use crate::tunnel::Side;
+use super::config::Balance;
+use super::side::Side;
 
 /// How long a server that could not be reached is asked last.
 const SUSPENSION: Duration = Duration::from_secs(10);

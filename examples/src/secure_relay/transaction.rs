@@ -14,7 +14,7 @@ use icap::server::{BodyError, Ending, Incoming};
 use icap::verdict;
 use tokio::time::Instant;
 
-use crate::routes::Routes;
+use super::routes::Routes;
 
 /// What the log says of a transaction; it is written when this is dropped.
 pub(crate) struct Transaction {
@@ -119,10 +119,9 @@ impl Drop for Transaction {
             let labels = [label("connection", connection), label("verdict", verdict.as_str())];
             metrics::counter!("secure_relay_verdicts_total", &labels).increment(1);
         }
-        for (direction, bytes) in [("from-client", bytes_in), ("to-client", bytes_out)] {
-            let labels = [label("connection", connection), label("direction", direction)];
-            metrics::counter!("secure_relay_bytes_total", &labels).increment(bytes);
-        }
+        let [from_client, to_client] = &self.routes.bytes;
+        from_client.increment(bytes_in);
+        to_client.increment(bytes_out);
     }
 }
 

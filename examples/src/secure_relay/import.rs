@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use icap::ServiceUri;
 use toml::Value;
 
 /// Options of a service that say nothing the relay does not do anyway, and those of the whole program.
@@ -146,7 +147,15 @@ fn convert(section: &Section, notes: &mut Vec<String>) -> anyhow::Result<String>
         if is_client { "plain-listen" } else { "listen" },
         Value::from(vec![accept.to_string()]),
     );
-    out.set("mode", Value::from("tunnel"));
+    if speaks_icap(accept, &servers) {
+        out.comment("Reads each message. \"tunnel\" passes bytes through unread, as stunnel does.");
+        out.set("mode", Value::from("icap"));
+    } else {
+        out.comment(
+            "No port of ICAP (1344, 11344). If it is ICAP all the same, \"icap\" reads each message and is better.",
+        );
+        out.set("mode", Value::from("tunnel"));
+    }
     if is_client {
         client_role(section, &mut out, notes)?;
     } else {
@@ -287,6 +296,12 @@ fn unknown(section: &Section) -> Option<String> {
     (!names.is_empty()).then(|| format!("NOT carried over: {}", names.join(", ")))
 }
 
+/// By the ports, which are all that a stunnel.conf says of it.
+fn speaks_icap(accept: SocketAddr, servers: &[String]) -> bool {
+    let mut ports = servers.iter().filter_map(|uri| Some(uri.parse::<ServiceUri>().ok()?.port()));
+    [1344, 11344].contains(&accept.port()) || ports.any(|port| [1344, 11344].contains(&port))
+}
+
 /// stunnel's `[host:]port` to listen on; a port alone is on all addresses.
 fn address(text: &str) -> anyhow::Result<SocketAddr> {
     let (host, port) = text.rsplit_once(':').unwrap_or(("0.0.0.0", text));
@@ -307,7 +322,7 @@ fn server(scheme: &str, text: &str) -> anyhow::Result<String> {
         host if host.contains(':') => format!("{scheme}://[{host}]:{port}"),
         host => format!("{scheme}://{host}:{port}"),
     };
-    let is_one = port.parse::<u16>().is_ok() && uri.parse::<icap::ServiceUri>().is_ok();
+    let is_one = port.parse::<u16>().is_ok() && uri.parse::<ServiceUri>().is_ok();
     ensure!(is_one, "connect = {text}: not a host and a port");
     Ok(uri)
 }
@@ -318,12 +333,16 @@ impl Out {
     fn set(&mut self, key: &str, value: Value) {
         let _ = writeln!(self.0, "{key} = {value}");
     }
+
+    fn comment(&mut self, text: &str) {
+        let _ = writeln!(self.0, "# {text}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Balance, Config, Connection};
+    use crate::secure_relay::config::{Balance, Config, Connection, Mode};
 
     /// What the text becomes, after a round through our own parser.
     fn imported(text: &str) -> (Vec<Connection>, Vec<String>) {
@@ -348,6 +367,7 @@ client = no
         let (connections, notes) = imported(RECIPE);
         let connection = &connections[0];
         assert_eq!(connection.name, "microsoft-Cloud App Security");
+        assert_eq!(connection.mode, Mode::Icap);
         assert_eq!(connection.listen, ["0.0.0.0:11344".parse().unwrap()]);
         assert_eq!(
             connection.upstream[0].uri.to_string().trim_end_matches('/'),
@@ -357,6 +377,23 @@ client = no
         assert_eq!(connection.client_ca, Some("/etc/ssl/certs/MCASCAfile.pem".into()));
         assert_eq!(connection.close_timeout().as_secs(), 1);
         assert!(notes.len() == 1 && notes[0].contains("SAFER now"), "{notes:?}");
+    }
+
+    #[test]
+    fn what_is_icap_by_its_port_is_read() {
+        for (accept, connect, mode) in [
+            ("11344", "10.0.0.5:1344", Mode::Icap),
+            ("11344", "10.0.0.5:4000", Mode::Icap),
+            ("4000", "10.0.0.5:1344", Mode::Icap),
+            ("4000", "10.0.0.5:13440", Mode::Tunnel),
+            ("443", "10.0.0.5:80", Mode::Tunnel),
+        ] {
+            let text = format!("[a]\naccept = {accept}\nconnect = {connect}\ncert = a.pem\n");
+            assert_eq!(imported(&text).0[0].mode, mode, "{text}");
+            // And how to have it otherwise.
+            let other = if mode == Mode::Icap { "\"tunnel\"" } else { "\"icap\"" };
+            assert!(import(&text).unwrap().toml.contains(other), "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,72 @@
+//! Mode `icap` on the clients' connections: the server that reads what they say.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::config::Connection;
+use super::door::Entered;
+use super::forward::Forward;
+use super::relay::States;
+use super::routes::Routes;
+
+/// One service at all paths, which sends on what it gets.
+pub(crate) struct Dialogue {
+    server: Arc<icap::Server>,
+    pub(crate) routes: Arc<Routes>,
+    /// Where transactions look for the routes; another configuration may have put others there.
+    current: Arc<ArcSwap<Routes>>,
+}
+
+impl Dialogue {
+    pub(crate) fn new(settings: &Connection, states: &mut States) -> anyhow::Result<Self> {
+        let routes = Arc::new(Routes::new(settings)?);
+        let current = states.routes.entry(settings.name.clone());
+        let current = current.or_insert_with(|| Arc::new(ArcSwap::new(Arc::clone(&routes))));
+        let mut timeouts = icap::server::Timeouts::default();
+        timeouts.idle = settings.idle_timeout();
+        timeouts.body = settings.idle_timeout();
+        timeouts.write = settings.idle_timeout();
+        let forward = Forward::new(Arc::clone(current))?;
+        let server = icap::Server::new()
+            .timeouts(timeouts)
+            .route(icap::server::Route::new("/", forward).fallback())?;
+        Ok(Self { server: Arc::new(server), routes, current: Arc::clone(current) })
+    }
+
+    pub(crate) fn server(&self) -> Arc<icap::Server> {
+        Arc::clone(&self.server)
+    }
+
+    /// Sends transactions from now on to these routes, on connections that are open, too.
+    pub(crate) fn put_in_force(&self) {
+        self.current.store(Arc::clone(&self.routes));
+    }
+}
+
+/// Answers the requests of a client until it or the relay has enough.
+pub(crate) async fn speak(
+    server: &icap::Server,
+    client: Entered,
+    source: SocketAddr,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let serving = async {
+        match client {
+            Entered::Plain(stream) => server.serve_connection(stream, Some(source)).await,
+            Entered::Tls(stream) => server.serve_connection(stream, Some(source)).await,
+        }
+    };
+    let stop = async {
+        // Fails when nobody is left to say so, which is the same.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        server.handle().stop();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = stop => {}
+    }
+}
