@@ -33,7 +33,7 @@ use self::progress::Progress;
 /// Files that were found and not scanned yet, and rows that were not printed yet.
 const QUEUE: usize = 1024;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(code) => ExitCode::from(code),
