@@ -1,5 +1,7 @@
 //! Reads a whole head, ICAP part and encapsulated sections, off the front of a buffer.
 
+use alloc::boxed::Box;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::Limits;
@@ -28,7 +30,7 @@ pub(crate) trait Head: Sized {
 
     fn common(parts: &Self::Parts) -> &Common;
 
-    fn assemble(parts: Self::Parts, message: Message) -> Self;
+    fn assemble(parts: Self::Parts, message: Message) -> Box<Self>;
 }
 
 /// The bytes of a message up to its body.
@@ -88,7 +90,7 @@ impl<H: Head> HeadReader<H> {
         input: &mut BytesMut,
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<Option<(H, usize)>, ParseError> {
+    ) -> Result<Option<(Box<H>, usize)>, ParseError> {
         let Some(found) = self.find(input, limits, tolerance)? else { return Ok(None) };
         let wire = input.split_to(found.wire_len()).freeze();
         *self = Self::new();
@@ -103,7 +105,8 @@ impl<H: Head> HeadReader<H> {
     ) -> Result<Option<(H, usize)>, ParseError> {
         let Some(found) = Self::new().find(message, limits, tolerance)? else { return Ok(None) };
         let wire = message.get(..found.wire_len()).unwrap_or_default();
-        found.cut(Bytes::copy_from_slice(wire), limits, tolerance).map(Some)
+        let (head, size) = found.cut(Bytes::copy_from_slice(wire), limits, tolerance)?;
+        Ok(Some((*head, size)))
     }
 
     /// Waits for the ICAP part and its sections.
@@ -246,7 +249,7 @@ impl<H: Head> Found<H> {
         wire: Bytes,
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<(H, usize), ParseError> {
+    ) -> Result<(Box<H>, usize), ParseError> {
         let Self { icap, list } = self;
         let wire_len = wire.len();
         let misframed = list != icap.declared();

@@ -223,7 +223,7 @@ impl RequestHead {
             encode_trailer(out, &self.headers);
         }
         if self.close {
-            out.extend_from_slice(b"Connection: close\r\n");
+            out.extend_from_slice(encode::CLOSE);
         }
         if self.encapsulated != Encapsulated::NONE {
             encode_encapsulated(out, &self.encapsulated);
@@ -393,9 +393,9 @@ impl Head for RequestHead {
         &parts.common
     }
 
-    fn assemble(parts: RequestParts, message: Message) -> Self {
+    fn assemble(parts: RequestParts, message: Message) -> Box<Self> {
         let RequestParts { method, uri, uri_parts, common } = parts;
-        Self {
+        Box::new(Self {
             method,
             uri: ServiceUri::from_parts(uri_parts, message.icap.slice(uri)),
             headers: Headers::within(message.icap, common.fields),
@@ -406,7 +406,7 @@ impl Head for RequestHead {
             encapsulated: message.list,
             http_request: message.http_request,
             http_response: message.http_response,
-        }
+        })
     }
 }
 

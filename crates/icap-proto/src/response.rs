@@ -1,5 +1,7 @@
 //! Response heads.
 
+use alloc::boxed::Box;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::allow::Allow;
@@ -246,11 +248,7 @@ impl ResponseHead {
     /// ```
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.parts().header_bytes().saturating_add(256));
-        out.extend_from_slice(b"ICAP/1.0 ");
-        out.extend_from_slice(&self.status.digits());
-        out.extend_from_slice(b" ");
-        out.extend_from_slice(&self.reason);
-        out.extend_from_slice(b"\r\n");
+        encode::status_line(out, self.status, &self.reason);
         if self.keeps_folds {
             encode::lines_except(out, &self.headers, &WRITTEN_BY_ENCODER);
         } else {
@@ -266,7 +264,7 @@ impl ResponseHead {
             out.extend_from_slice(b"\r\n");
         }
         if self.close {
-            out.extend_from_slice(b"Connection: close\r\n");
+            out.extend_from_slice(encode::CLOSE);
         }
         if let Some(list) = &self.encapsulated {
             encode_encapsulated(out, list);
@@ -300,8 +298,7 @@ pub struct ResponseBuilder {
 impl ResponseBuilder {
     /// The tag of the service state. Every response of a server has one (RFC 3507 section 4.7).
     pub fn istag(mut self, tag: &IsTag) -> Self {
-        // A tag holds nothing that a field value may not.
-        let _ = self.head.headers.set("ISTag", tag.as_quoted());
+        self.head.headers.set_line("ISTag", tag.line());
         self
     }
 
@@ -453,9 +450,9 @@ impl Head for ResponseHead {
         &parts.common
     }
 
-    fn assemble(parts: ResponseParts, message: Message) -> Self {
+    fn assemble(parts: ResponseParts, message: Message) -> Box<Self> {
         let ResponseParts { status, reason, common } = parts;
-        Self {
+        Box::new(Self {
             status,
             reason: message.icap.slice(reason),
             headers: Headers::within(message.icap, common.fields),
@@ -467,6 +464,6 @@ impl Head for ResponseHead {
             encapsulated: common.encapsulated.map(|_| message.list),
             http_request: message.http_request,
             http_response: message.http_response,
-        }
+        })
     }
 }

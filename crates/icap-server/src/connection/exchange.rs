@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::answer::Answering;
 use super::original::{Original, Replay, Step};
-use super::reading::PreviewEnd;
+use super::reading::{PreviewEnd, Previewed};
 use super::record::Record;
 use super::sending_back::Splice;
 use super::transport::{Lost, Transport};
@@ -46,6 +46,8 @@ pub(super) struct Exchange<'a> {
     /// The way to the reader of the body; `None` when there is no body to read.
     pub(super) feeder: Option<Feeder>,
     pub(super) preview: PreviewEnd,
+    /// What of it was read.
+    pub(super) previewed: Previewed,
     /// 100 Continue was sent, and the reader does not know yet.
     pub(super) continued: bool,
     /// The whole request has arrived.
@@ -110,14 +112,18 @@ impl<'a> Exchange<'a> {
             tracing::error!(service = head.uri().path(), error = panic, "the service failed");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, shared.tag.clone()))
         });
-        let tag = found.as_ref().map_or_else(|refusal| &refusal.tag, |found| &found.tag).clone();
+        let tag = match &found {
+            Ok(found) => found.options.tag().unwrap_or(&shared.tag),
+            Err(refusal) => &refusal.tag,
+        };
         let mut exchange = Self {
             shared,
             config: None,
             work: Work::Done,
-            answering: Answering::new(&head, tag),
+            answering: Answering::new(&head, tag.clone()),
             feeder: None,
             preview: PreviewEnd::None,
+            previewed: Previewed::default(),
             continued: false,
             ended: false,
             failure: None,
@@ -177,7 +183,7 @@ impl<'a> Exchange<'a> {
         let (feeder, reader) = has_body.then(cell).unzip();
         self.feeder = feeder;
         #[cfg_attr(not(feature = "identity"), expect(unused_mut))]
-        let mut request = Request::new(head, peer.clone(), reader);
+        let mut request = Request::new(head, peer.clone(), reader, self.arrived_preview(transport));
         #[cfg(feature = "identity")]
         {
             request.is_trusted = config.trusts(peer);
@@ -222,7 +228,7 @@ impl<'a> Exchange<'a> {
             let waiting = self.waiting(full);
             ready!(transport.poll_deadline(waiting, cx))?;
             if self.read_wait.is_some() {
-                self.fail(BodyError::TimedOut, transport, cx);
+                self.fail(BodyError::TimedOut, transport, cx.waker());
             } else {
                 self.give_up(transport);
             }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use icap_proto::server::Event;
-use icap_proto::{Error, IsTag, Misuse, RequestHead, ResponseHead, StatusCode};
+use icap_proto::{Error, RequestHead, ResponseHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -66,11 +66,6 @@ where
 pub(crate) fn refusal(shared: &Shared) -> Bytes {
     let answer = ResponseHead::builder(StatusCode::SERVICE_UNAVAILABLE).istag(&shared.tag).close();
     answer.build().map(|answer| answer.to_bytes()).unwrap_or_default()
-}
-
-/// An error answer without anything in it.
-fn error_head(status: StatusCode, tag: &IsTag) -> Result<ResponseHead, Misuse> {
-    ResponseHead::builder(status).istag(tag).build()
 }
 
 /// The time between the answer to one request and the head of the next.
@@ -204,9 +199,6 @@ impl<'a> Between<'a> {
     }
 
     fn answer<IO>(&self, status: StatusCode, transport: &mut Transport<IO>) -> bool {
-        error_head(status, &self.shared.tag)
-            .map_err(Error::from)
-            .and_then(|head| transport.connection.respond(head))
-            .is_ok()
+        transport.connection.respond_without_parts(status, &self.shared.tag).is_ok()
     }
 }

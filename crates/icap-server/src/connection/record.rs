@@ -21,6 +21,8 @@ pub(super) struct Record<'a> {
     pub(super) span: Span,
     started: Instant,
     answered: Option<Instant>,
+    /// The answer was complete with its head.
+    ended: Option<Instant>,
     /// The status of the answer, once there is one.
     status: Option<StatusCode>,
     preview: Option<PreviewResult>,
@@ -64,6 +66,7 @@ impl<'a> Record<'a> {
             span,
             started: Instant::now(),
             answered: None,
+            ended: None,
             status: None,
             preview: has_preview(head).then_some(PreviewResult::Decided),
             verdict: None,
@@ -87,8 +90,10 @@ impl<'a> Record<'a> {
     }
 
     /// A head of an answer is on its way.
-    pub(super) fn answer(&mut self, status: StatusCode) {
-        self.answered = Some(Instant::now());
+    pub(super) fn answer(&mut self, status: StatusCode, has_body: bool) {
+        let now = Instant::now();
+        self.answered = Some(now);
+        self.ended = (!has_body).then_some(now);
         self.status = Some(status);
     }
 
@@ -130,8 +135,11 @@ impl PreviewResult {
 /// Written however the transaction ends.
 impl Drop for Record<'_> {
     fn drop(&mut self) {
-        let ended = Instant::now();
-        let leniency: Vec<_> = self.leniency.names().collect();
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        let leniency: Vec<_> = match self.leniency == Leniency::strict() {
+            true => Vec::new(),
+            false => self.leniency.names().collect(),
+        };
         tracing::info!(
             target: "icap_server::access",
             parent: &self.span,
