@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use icap_proto::{Headers, Method, RequestHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,6 +49,8 @@ pub(super) struct Exchange<'a> {
     pub(super) preview: PreviewEnd,
     /// What of it was read.
     pub(super) previewed: Previewed,
+    /// What of the body came without the handler asking for it.
+    pub(super) arrived: Bytes,
     /// 100 Continue was sent, and the reader does not know yet.
     pub(super) continued: bool,
     /// The whole request has arrived.
@@ -55,7 +58,7 @@ pub(super) struct Exchange<'a> {
     /// The request broke off.
     pub(super) failure: Option<BodyError>,
     /// `None` when it will not be sent back in any case.
-    pub(super) original: Option<Original<'a>>,
+    pub(super) original: Option<Box<Original<'a>>>,
     /// What follows the body of the reply.
     pub(super) rest: Rest,
     /// The ICAP trailer that the answer promised.
@@ -124,6 +127,7 @@ impl<'a> Exchange<'a> {
             feeder: None,
             preview: PreviewEnd::None,
             previewed: Previewed::default(),
+            arrived: Bytes::new(),
             continued: false,
             ended: false,
             failure: None,

@@ -61,7 +61,7 @@ impl Previewed {
         self.gathered.extend_from_slice(&data);
     }
 
-    fn take(&mut self) -> Bytes {
+    pub(super) fn take(&mut self) -> Bytes {
         let Self { bytes, gathered } = std::mem::take(self);
         if gathered.is_empty() { bytes } else { gathered.freeze() }
     }
@@ -81,7 +81,11 @@ impl Exchange<'_> {
             self.take(event, Purpose::Arrived, transport, Waker::noop());
         }
         let complete = self.preview == PreviewEnd::Whole;
-        (complete || self.preview == PreviewEnd::Waits).then(|| (self.previewed.take(), complete))
+        if !complete && self.preview != PreviewEnd::Waits {
+            return None;
+        }
+        self.arrived = self.previewed.take();
+        Some((self.arrived.clone(), complete))
     }
 
     /// Reads what is asked for; true when something came of it.
