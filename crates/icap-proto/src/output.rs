@@ -8,8 +8,10 @@ use bytes::{Buf, Bytes, BytesMut};
 /// separate slice in a vectored write costs more than the copy.
 const COPY_BELOW: usize = 1024;
 
-/// What an idle connection may keep of its buffer.
-const KEPT: usize = 256;
+/// What an idle connection may keep of its buffer, in bytes: the usual answer fits.
+const KEPT: usize = 1024;
+/// And of its queue.
+const KEPT_PIECES: usize = 4;
 
 /// What a connection wants to write: a queue of slices that a vectored write takes as a whole.
 ///
@@ -55,7 +57,9 @@ impl Output {
         if self.has_remaining() {
             return;
         }
-        self.data = VecDeque::new();
+        if self.data.capacity() > KEPT_PIECES {
+            self.data = VecDeque::new();
+        }
         if self.framing.try_reclaim(KEPT.saturating_add(1)) {
             self.framing = BytesMut::new();
         }

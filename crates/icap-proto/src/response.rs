@@ -55,7 +55,7 @@ impl ResponseHead {
     /// Starts a response with this status and its usual reason phrase.
     pub fn builder(status: StatusCode) -> ResponseBuilder {
         ResponseBuilder {
-            head: Self {
+            head: Box::new(Self {
                 status,
                 reason: Bytes::from_static(status.canonical_reason().as_bytes()),
                 headers: Headers::new(),
@@ -67,7 +67,7 @@ impl ResponseHead {
                 encapsulated: None,
                 http_request: None,
                 http_response: None,
-            },
+            }),
             body: false,
             opt_body: false,
         }
@@ -290,7 +290,8 @@ impl ResponseHead {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until build"]
 pub struct ResponseBuilder {
-    head: ResponseHead,
+    /// Boxed, because each step moves the builder.
+    head: Box<ResponseHead>,
     body: bool,
     opt_body: bool,
 }
@@ -416,7 +417,7 @@ impl ResponseBuilder {
         let body = match (&head.http_request, &head.http_response) {
             (None, None) if self.opt_body => Entity::OptBody,
             (None, None) if self.body => return Err(Misuse::Composition),
-            (None, None) => return Ok(self.head),
+            (None, None) => return Ok(*self.head),
             _ if self.opt_body => return Err(Misuse::Composition),
             _ if !self.body => Entity::NullBody,
             (Some(_), _) => Entity::ReqBody,
@@ -427,7 +428,7 @@ impl ResponseBuilder {
             head.http_response.as_ref().map(|head| head.as_bytes().len()),
             body,
         ));
-        Ok(self.head)
+        Ok(*self.head)
     }
 }
 

@@ -513,7 +513,6 @@ impl Connection {
     fn next_request(&mut self) {
         self.state = State::new();
         self.method = None;
-        self.reader = HeadReader::new();
         self.trailers = Headers::new();
         self.input.start_message();
     }

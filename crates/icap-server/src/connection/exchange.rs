@@ -239,6 +239,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// When the answer was complete, if that was with its head.
+    pub(super) const fn ended(&self) -> Option<Instant> {
+        self.record.ended()
+    }
+
     /// Since when and how long there is nothing to do: the client is waited for, or the service.
     fn waiting(&mut self, full: bool) -> Option<(Instant, Duration)> {
         if let Some(since) = self.read_wait {

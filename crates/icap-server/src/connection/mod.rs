@@ -44,6 +44,7 @@ where
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }
+                between.ended = exchange.ended();
             }
             Ok(Next::LookAgain) => tokio::task::yield_now().await,
             Ok(Next::Close) => return transport.close().await,
@@ -75,6 +76,8 @@ struct Between<'a> {
     stop: Listener<'a>,
     /// What is waited for, and since when.
     waiting: Option<(Phase, Instant)>,
+    /// When the last answer was complete, if that is known; written it was at most one turn later.
+    ended: Option<Instant>,
     /// A request that waits until the client has taken the answers before it.
     next: Option<Box<RequestHead>>,
     /// The server stops, and requests that have arrived were looked for since.
@@ -102,7 +105,7 @@ enum Phase {
 impl<'a> Between<'a> {
     fn new(peer: &'a Peer, shared: &'a Shared) -> Self {
         let stop = shared.life.stop.listen();
-        Self { shared, peer, stop, waiting: None, next: None, looked_again: false }
+        Self { shared, peer, stop, waiting: None, ended: None, next: None, looked_again: false }
     }
 
     fn poll_next<IO>(
@@ -168,6 +171,7 @@ impl<'a> Between<'a> {
         if !written && (connection.is_idle() || self.next.is_some()) {
             // For the client to take the last answer, which has a deadline of its own.
             self.waiting = None;
+            self.ended = None;
             return None;
         }
         let (phase, limit) = match (connection.is_idle(), connection.is_unanswered()) {
@@ -177,7 +181,7 @@ impl<'a> Between<'a> {
         };
         let since = match self.waiting {
             Some((same, since)) if same == phase => since,
-            _ => Instant::now(),
+            _ => self.ended.take().unwrap_or_else(Instant::now),
         };
         self.waiting = Some((phase, since));
         Some((since, limit))

@@ -97,13 +97,20 @@ impl<'a> Record<'a> {
         self.status = Some(status);
     }
 
+    /// When the answer was complete, if that was with its head.
+    pub(super) const fn ended(&self) -> Option<Instant> {
+        self.ended
+    }
+
     pub(super) const fn preview(&mut self, result: PreviewResult) {
         self.preview = Some(result);
     }
 
     /// What was read would have been refused without these switches.
-    pub(super) const fn needed(&mut self, leniency: Leniency) {
-        self.leniency = self.leniency.union(leniency);
+    pub(super) fn needed(&mut self, leniency: Leniency) {
+        if leniency != Leniency::strict() {
+            self.leniency = self.leniency.union(leniency);
+        }
     }
 
     pub(super) const fn verdict(&mut self, kind: &Kind) {
