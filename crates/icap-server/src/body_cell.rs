@@ -172,6 +172,10 @@ impl Feeder {
     /// The reader gets this error behind the item that it may not have taken yet.
     pub(crate) fn fail(&mut self, error: BodyError, own: &Waker) {
         self.over = true;
+        // The reader is gone.
+        if Arc::strong_count(&self.cell) == 1 {
+            return;
+        }
         let mut slot = self.cell.lock();
         slot.want = Want::Nothing;
         slot.failed.get_or_insert(error);

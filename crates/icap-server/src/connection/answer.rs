@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use icap_proto::server::Connection;
-use icap_proto::{Allow, Headers, HttpHead, IsTag, Method, RequestHead, ResponseHead, StatusCode};
+use icap_proto::{
+    Allow, Headers, HttpHead, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode,
+};
 
 use super::exchange::{Exchange, Rest, Work, catch};
 use super::reading::PreviewEnd;
@@ -11,12 +13,11 @@ use super::transport::Transport;
 use crate::body_cell::Want;
 use crate::forward::{EndingSource, Forwarded};
 use crate::reply::{Fields, Kind};
-use crate::router::Found;
+use crate::service::BoxedService;
 use crate::{BodyError, Ending, Error, Reply, ReplyBody};
 
 /// What of a request decides how its answer looks.
 pub(super) struct Answering {
-    pub(super) tag: IsTag,
     /// There is no answer.
     pub(super) one_way: bool,
     /// The method is one that adapts messages.
@@ -28,9 +29,8 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    pub(super) fn new(head: &RequestHead, tag: IsTag) -> Self {
+    pub(super) fn new(head: &RequestHead) -> Self {
         Self {
-            tag,
             one_way: false,
             adapts: matches!(head.method(), Method::Reqmod | Method::Respmod),
             is_reqmod: *head.method() == Method::Reqmod,
@@ -98,12 +98,13 @@ impl Exchange<'_> {
     /// Sends what the service offers, 206 and trailers only to clients that know of them.
     pub(super) fn send_options<IO>(
         &mut self,
-        found: Found<'_>,
+        service: &dyn BoxedService,
+        options: ServiceOptions,
         asked: Allow,
         transport: &mut Transport<IO>,
     ) {
-        let opt_body = &found.service.config().opt_body;
-        let options = self.shared.offer(found.options.istag(self.answering.tag.clone()));
+        let opt_body = &service.config().opt_body;
+        let options = self.shared.offer(options.istag(self.tag().clone()));
         let head = match opt_body {
             None => options.to_response(asked),
             Some((kind, _)) => options.to_response_with_opt_body(asked, kind),
@@ -186,7 +187,7 @@ impl Exchange<'_> {
         if http.is_none() && headers.is_empty() {
             return self.put_without_parts(status, transport);
         }
-        let mut builder = ResponseHead::builder(status).istag(&self.answering.tag);
+        let mut builder = ResponseHead::builder(status).istag(self.tag());
         let has_parts = http.is_some();
         if let Some((head, has_body)) = http {
             builder = builder.http(head).body(has_body);
@@ -212,7 +213,7 @@ impl Exchange<'_> {
         transport: &mut Transport<IO>,
     ) -> Result<(), Error> {
         self.close_if_stopping(transport);
-        transport.connection.respond_without_parts(status, &self.answering.tag)?;
+        transport.connection.respond_without_parts(status, self.tag())?;
         self.record.answer(status, false);
         Ok(())
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use icap_proto::{Headers, Method, RequestHead, StatusCode};
+use icap_proto::{Allow, Headers, IsTag, Method, RequestHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -34,12 +34,14 @@ use crate::reply::TrailerFields;
 use crate::request::has_preview;
 use crate::router::{Found, Refusal};
 use crate::server::Shared;
-use crate::service::{Call, Permit};
+use crate::service::{BoxedService, Call, Permit};
 use crate::{BodyError, ReplyBody, Request, ServiceConfig, Timeouts};
 
 /// A request that is being answered.
 pub(super) struct Exchange<'a> {
     pub(super) shared: &'a Shared,
+    /// Who answers.
+    found: Result<Found<'a>, Refusal>,
     /// Of the service that is called.
     pub(super) config: Option<&'a ServiceConfig>,
     pub(super) work: Work<'a>,
@@ -115,15 +117,13 @@ impl<'a> Exchange<'a> {
             tracing::error!(service = head.uri().path(), error = panic, "the service failed");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, shared.tag.clone()))
         });
-        let tag = match &found {
-            Ok(found) => found.options.tag().unwrap_or(&shared.tag),
-            Err(refusal) => &refusal.tag,
-        };
+        let route = found.as_ref().ok().map(|found| found.path);
         let mut exchange = Self {
             shared,
+            found,
             config: None,
             work: Work::Done,
-            answering: Answering::new(&head, tag.clone()),
+            answering: Answering::new(&head),
             feeder: None,
             preview: PreviewEnd::None,
             previewed: Previewed::default(),
@@ -139,37 +139,50 @@ impl<'a> Exchange<'a> {
             read_waited: Duration::ZERO,
             service_wait: None,
             discarded: 0,
-            record: Record::start(&head, peer),
+            record: Record::start(&head, peer, route),
             permit: None,
         };
         exchange.record.needed(transport.connection.take_used_leniency());
-        if let Ok(found) = &found {
-            exchange.record.found(found.path);
-        }
-        match found {
+        match &exchange.found {
             Ok(found) if *head.method() == Method::Options && !found.service.config().forwards => {
-                exchange.send_options(found, head.allow(), transport);
+                let (service, options) = (found.service, found.options.clone());
+                exchange.send_options(service, options, head.allow(), transport);
             }
-            Ok(found) => exchange.call(&found, head, peer, transport),
-            Err(refusal) => exchange.refuse(refusal.status, transport),
+            Ok(found) => {
+                let (service, offered) = (found.service, found.options.allow());
+                exchange.call(service, offered, head, peer, transport);
+            }
+            Err(refusal) => {
+                let status = refusal.status;
+                exchange.refuse(status, transport);
+            }
         }
         exchange
     }
 
+    /// The tag of every answer.
+    pub(super) fn tag(&self) -> &IsTag {
+        match &self.found {
+            Ok(found) => found.options.tag().unwrap_or(&self.shared.tag),
+            Err(refusal) => &refusal.tag,
+        }
+    }
+
     fn call<IO>(
         &mut self,
-        found: &Found<'a>,
+        service: &'a dyn BoxedService,
+        offered: Allow,
         head: Box<RequestHead>,
         peer: &Peer,
         transport: &mut Transport<IO>,
     ) {
-        let config = found.service.config();
+        let config = service.config();
         self.config = Some(config);
         self.answering.one_way = config.is_one_way(head.method());
         if !config.takes(&head) {
             return self.refuse(StatusCode::BAD_COMPOSITION, transport);
         }
-        self.permit = found.service.enter();
+        self.permit = service.enter();
         if self.permit.is_none() {
             tracing::warn!(service = self.record.service(), "refused: the service is busy");
             return self.refuse(StatusCode::SERVICE_UNAVAILABLE, transport);
@@ -178,7 +191,7 @@ impl<'a> Exchange<'a> {
         if has_body && has_preview(&head) {
             self.preview = PreviewEnd::Ahead;
         }
-        let (allowed, offered) = (head.allow(), found.options.allow());
+        let allowed = head.allow();
         let may_need_it =
             !allowed.no_content || (offered.partial_content && !allowed.partial_content);
         if may_need_it && !config.forwards {
@@ -192,7 +205,7 @@ impl<'a> Exchange<'a> {
         {
             request.is_trusted = config.trusts(peer);
         }
-        self.work = Work::Calling(found.service.call(request));
+        self.work = Work::Calling(service.call(request));
     }
 
     /// Ready when the answer is queued to its end, or broken off.

@@ -77,7 +77,7 @@ impl Exchange<'_> {
         while self.preview == PreviewEnd::Ahead && self.original.is_none() && self.failure.is_none()
         {
             // An error comes again when the handler asks.
-            let event = transport.connection.poll_event().ok().flatten()?;
+            let Ok(Some(event)) = transport.connection.poll_event() else { return None };
             self.take(event, Purpose::Arrived, transport, Waker::noop());
         }
         let complete = self.preview == PreviewEnd::Whole;
@@ -282,7 +282,7 @@ impl Exchange<'_> {
         &mut self,
         transport: &mut Transport<IO>,
     ) -> Result<(), icap_proto::Error> {
-        transport.connection.send_continue(&self.answering.tag)?;
+        transport.connection.send_continue(self.tag())?;
         self.preview = PreviewEnd::None;
         self.record.preview(PreviewResult::Continued);
         Ok(())

@@ -16,7 +16,8 @@ pub(super) struct Record<'a> {
     /// The path of the service that was found.
     route: Option<&'a str>,
     method: Method,
-    uri: ServiceUri,
+    /// What the client called it, when that is another path.
+    uri: Option<ServiceUri>,
     /// Where all that happens meanwhile belongs.
     pub(super) span: Span,
     started: Instant,
@@ -50,7 +51,7 @@ pub(super) enum PreviewResult {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn start(head: &RequestHead, peer: &'a Peer) -> Self {
+    pub(super) fn start(head: &RequestHead, peer: &'a Peer, route: Option<&'a str>) -> Self {
         let span = tracing::info_span!(
             target: "icap_server",
             "transaction",
@@ -60,9 +61,9 @@ impl<'a> Record<'a> {
         );
         Self {
             peer,
-            route: None,
+            route,
             method: head.method().clone(),
-            uri: head.uri().clone(),
+            uri: (route != Some(head.uri().path())).then(|| head.uri().clone()),
             span,
             started: Instant::now(),
             answered: None,
@@ -82,11 +83,7 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn service(&self) -> &str {
-        self.uri.path()
-    }
-
-    pub(super) const fn found(&mut self, route: &'a str) {
-        self.route = Some(route);
+        self.uri.as_ref().map(ServiceUri::path).or(self.route).unwrap_or_default()
     }
 
     /// A head of an answer is on its way.
@@ -153,8 +150,8 @@ impl Drop for Record<'_> {
             client = self.peer.client(),
             certificate = self.peer.certificate(),
             method = self.method.as_str(),
-            service = self.uri.path(),
-            route = self.route.filter(|route| *route != self.uri.path()),
+            service = self.service(),
+            route = self.route.filter(|_| self.uri.is_some()),
             status = self.status.map(StatusCode::as_u16),
             verdict = self.verdict,
             preview = self.preview.map(PreviewResult::as_str),

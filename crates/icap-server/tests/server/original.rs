@@ -252,8 +252,7 @@ async fn what_nobody_read_is_there_without_an_announcement() {
     let unannounced = Server::new().service("/x", service_fn(options(), call)).unwrap();
     let mut client = connect_to(unannounced);
     let head = respmod("Preview: 4\r\nAllow: 204\r\n");
-    for (first, second) in
-        [("4\r\nabcd\r\n0\r\n\r\n", ""), ("2\r\nab\r\n", "2\r\ncd\r\n0\r\n\r\n")]
+    for (first, second) in [("4\r\nabcd\r\n0\r\n\r\n", ""), ("2\r\nab\r\n", "2\r\ncd\r\n0\r\n\r\n")]
     {
         client.say(head.clone() + first).await;
         client.say(second).await;
