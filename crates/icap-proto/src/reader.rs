@@ -30,7 +30,7 @@ pub(crate) trait Head: Sized {
 
     fn common(parts: &Self::Parts) -> &Common;
 
-    fn assemble(parts: Self::Parts, message: Message) -> Box<Self>;
+    fn assemble(parts: Self::Parts, message: Message) -> Self;
 }
 
 /// The bytes of a message up to its body.
@@ -94,7 +94,9 @@ impl<H: Head> HeadReader<H> {
         let Some(found) = self.find(input, limits, tolerance)? else { return Ok(None) };
         let wire = input.split_to(found.wire_len()).freeze();
         *self = Self::new();
-        found.cut(wire, limits, tolerance).map(Some)
+        let size = wire.len();
+        let (parts, message) = found.cut(wire, limits, tolerance)?;
+        Ok(Some((Box::new(H::assemble(parts, message)), size)))
     }
 
     /// Copies the head at the start of a message; `None` when it is not all there.
@@ -105,8 +107,8 @@ impl<H: Head> HeadReader<H> {
     ) -> Result<Option<(H, usize)>, ParseError> {
         let Some(found) = Self::new().find(message, limits, tolerance)? else { return Ok(None) };
         let wire = message.get(..found.wire_len()).unwrap_or_default();
-        let (head, size) = found.cut(Bytes::copy_from_slice(wire), limits, tolerance)?;
-        Ok(Some((*head, size)))
+        let (parts, message) = found.cut(Bytes::copy_from_slice(wire), limits, tolerance)?;
+        Ok(Some((H::assemble(parts, message), wire.len())))
     }
 
     /// Waits for the ICAP part and its sections.
@@ -249,7 +251,7 @@ impl<H: Head> Found<H> {
         wire: Bytes,
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<(Box<H>, usize), ParseError> {
+    ) -> Result<(H::Parts, Message), ParseError> {
         let Self { icap, list } = self;
         let wire_len = wire.len();
         let misframed = list != icap.declared();
@@ -278,6 +280,6 @@ impl<H: Head> Found<H> {
             start = end;
         }
         message.icap = icap.rewritten.unwrap_or(wire);
-        Ok((H::assemble(icap.parts, message), wire_len))
+        Ok((icap.parts, message))
     }
 }

@@ -393,9 +393,9 @@ impl Head for RequestHead {
         &parts.common
     }
 
-    fn assemble(parts: RequestParts, message: Message) -> Box<Self> {
+    fn assemble(parts: RequestParts, message: Message) -> Self {
         let RequestParts { method, uri, uri_parts, common } = parts;
-        Box::new(Self {
+        Self {
             method,
             uri: ServiceUri::from_parts(uri_parts, message.icap.slice(uri)),
             headers: Headers::within(message.icap, common.fields),
@@ -406,7 +406,7 @@ impl Head for RequestHead {
             encapsulated: message.list,
             http_request: message.http_request,
             http_response: message.http_response,
-        })
+        }
     }
 }
 

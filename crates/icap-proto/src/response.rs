@@ -451,9 +451,9 @@ impl Head for ResponseHead {
         &parts.common
     }
 
-    fn assemble(parts: ResponseParts, message: Message) -> Box<Self> {
+    fn assemble(parts: ResponseParts, message: Message) -> Self {
         let ResponseParts { status, reason, common } = parts;
-        Box::new(Self {
+        Self {
             status,
             reason: message.icap.slice(reason),
             headers: Headers::within(message.icap, common.fields),
@@ -465,6 +465,6 @@ impl Head for ResponseHead {
             encapsulated: common.encapsulated.map(|_| message.list),
             http_request: message.http_request,
             http_response: message.http_response,
-        })
+        }
     }
 }

@@ -153,11 +153,11 @@ impl Connection {
     /// use icap_proto::{IsTag, Leniency, Limits, StatusCode, server::Connection};
     ///
     /// let mut connection = Connection::new(Limits::default(), Leniency::default());
-    /// connection.feed(b"REQMOD icap://h/s ICAP/1.0\r\nHost: h\r\nAllow: 204\r\nEncapsulated: null-body=0\r\n\r\n");
+    /// connection.feed(b"OPTIONS icap://h/none ICAP/1.0\r\nHost: h\r\n\r\n");
     /// assert!(connection.poll_event()?.is_some());
-    /// connection.respond_without_parts(StatusCode::NO_CONTENT, &IsTag::new("rules-7")?)?;
+    /// connection.respond_without_parts(StatusCode::NOT_FOUND, &IsTag::new("rules-7")?)?;
     /// let answer = bytes::Buf::chunk(connection.output());
-    /// assert_eq!(answer, b"ICAP/1.0 204 No Content\r\nISTag: \"rules-7\"\r\n\r\n");
+    /// assert_eq!(answer, b"ICAP/1.0 404 ICAP Service Not Found\r\nISTag: \"rules-7\"\r\n\r\n");
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     ///
