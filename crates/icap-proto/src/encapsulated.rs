@@ -233,8 +233,12 @@ impl List {
         let mut count = 0usize;
         let mut empty = 0usize;
         let mut at = 0usize;
-        for member in value.split(|&b| b == b',') {
+        let mut rest = Some(value);
+        while let Some(list) = rest {
             let here = at;
+            let end = memchr::memchr(b',', list).unwrap_or(list.len());
+            let (member, behind) = list.split_at_checked(end).unwrap_or_default();
+            rest = behind.strip_prefix(b",");
             at = at.saturating_add(member.len()).saturating_add(1);
             let member = class::trim(member);
             let fail = |kind| ParseError::new(kind, here);

@@ -167,6 +167,17 @@ impl Headers {
         Ok(())
     }
 
+    /// Puts this valid line in the place of the fields of its name, or behind the others.
+    pub(crate) fn set_line(&mut self, name: &str, line: &Bytes) {
+        if self.is_empty() {
+            *self = Self { lines: 0..line.len(), block: line.clone() };
+            return;
+        }
+        self.remove(name);
+        let lines = [self.as_bytes(), line].concat();
+        *self = Self::from_lines(lines);
+    }
+
     /// Removes every field of this name and says how many there were. The other lines stay byte for byte.
     pub fn remove(&mut self, name: &str) -> usize {
         let mut removed = 0usize;

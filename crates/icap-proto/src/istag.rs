@@ -6,12 +6,15 @@ use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::{Leniency, headers::InvalidHeader};
 
+const LINE_START: &[u8] = b"ISTag: \"";
+const LINE_END: &[u8] = b"\"\r\n";
+
 /// The tag of a service state (RFC 3507 section 4.7): a quoted string of at most 32 octets. When it changes,
 /// everything cached from the service is out of date. Compared without the quotes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IsTag {
-    /// With its quotes: every answer of a server carries it so.
-    quoted: Bytes,
+    /// As the field line that every answer of a server has.
+    line: Bytes,
 }
 
 impl IsTag {
@@ -54,19 +57,21 @@ impl IsTag {
     }
 
     fn from_text(tag: &[u8]) -> Self {
-        Self { quoted: [b"\"", tag, b"\""].concat().into() }
+        Self { line: [LINE_START, tag, LINE_END].concat().into() }
     }
 
     /// The tag without its quotes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        let quoted = self.as_quoted();
-        quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
+        self.line
+            .strip_prefix(LINE_START)
+            .and_then(|rest| rest.strip_suffix(LINE_END))
+            .unwrap_or_default()
     }
 
-    /// The tag with its quotes, as it stands on the wire.
-    pub(crate) fn as_quoted(&self) -> &[u8] {
-        &self.quoted
+    /// The field line on the wire, with its CRLF.
+    pub(crate) const fn line(&self) -> &Bytes {
+        &self.line
     }
 
     fn is_plain(tag: &[u8]) -> bool {
@@ -77,6 +82,6 @@ impl IsTag {
 /// The tag with its quotes, as it stands on the wire.
 impl core::fmt::Display for IsTag {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&alloc::string::String::from_utf8_lossy(&self.quoted))
+        write!(f, "\"{}\"", alloc::string::String::from_utf8_lossy(self.as_bytes()))
     }
 }

@@ -171,8 +171,20 @@ enum Framing {
 }
 
 impl Framing {
-    /// Length first: most fields are none of these, and a length is quicker to compare than a name.
+    /// In the usual spelling, or in any.
     fn from_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b"Host" => Some(Self::Host),
+            b"Allow" => Some(Self::Allow),
+            b"Preview" => Some(Self::Preview),
+            b"Encapsulated" => Some(Self::Encapsulated),
+            b"ISTag" => Some(Self::IsTag),
+            _ => Self::from_any_case(name),
+        }
+    }
+
+    /// Length first: most fields are none of these, and a length is quicker to compare than a name.
+    fn from_any_case(name: &[u8]) -> Option<Self> {
         let (known, field): (&[u8], _) = match name.len() {
             4 => (b"Host", Self::Host),
             5 if name.first().is_some_and(|b| b | 0x20 == b'i') => (b"ISTag", Self::IsTag),
@@ -185,7 +197,6 @@ impl Framing {
             17 => (b"Transfer-Encoding", Self::Http),
             _ => return None,
         };
-        // The usual spelling is compared at once, others byte by byte.
-        (name == known || name.eq_ignore_ascii_case(known)).then_some(field)
+        name.eq_ignore_ascii_case(known).then_some(field)
     }
 }

@@ -1,6 +1,7 @@
 //! What a service can do: the answer to OPTIONS.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -63,8 +64,15 @@ const STANDARD: [&str; 28] = [
 /// assert_eq!(ServiceOptions::from_response(&answer).preview_bytes(), Some(1024));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A clone shares what it was cloned from until it is changed: a server asks for it with every request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceOptions {
+    offer: Arc<Offer>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Offer {
     methods: Vec<Method>,
     service: Option<String>,
     service_id: Option<String>,
@@ -76,6 +84,12 @@ pub struct ServiceOptions {
     transfer: Option<TransferRules>,
     include: Vec<String>,
     opt_body_type: Option<String>,
+}
+
+impl From<Offer> for ServiceOptions {
+    fn from(offer: Offer) -> Self {
+        Self { offer: Arc::new(offer) }
+    }
 }
 
 impl ServiceOptions {
@@ -101,7 +115,8 @@ impl ServiceOptions {
         if !class::is_value(service.as_bytes()) {
             return Err(InvalidHeader::Value);
         }
-        Ok(Self { methods: [method].into(), service: Some(service.into()), ..Self::default() })
+        let methods = [method].into();
+        Ok(Offer { methods, service: Some(service.into()), ..Offer::default() }.into())
     }
 
     /// Reads an answer to OPTIONS. What is malformed counts as absent: the rest of the answer is of use. So does
@@ -120,7 +135,7 @@ impl ServiceOptions {
         let opt_body = answer
             .encapsulated()
             .is_some_and(|list| list.entries().any(|(entity, _)| entity == Entity::OptBody));
-        Self {
+        Offer {
             methods: headers.list("Methods").filter_map(Method::from_bytes).collect(),
             service: text("Service"),
             // Squid and its followers write it without the hyphen.
@@ -134,6 +149,7 @@ impl ServiceOptions {
             include: include.map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
             opt_body_type: text("Opt-body-type").filter(|_| opt_body),
         }
+        .into()
     }
 
     /// The answer to an OPTIONS request with this `Allow`, with `Encapsulated: null-body=0`.
@@ -165,35 +181,35 @@ impl ServiceOptions {
     }
 
     fn builder(&self, asked: Allow) -> Result<ResponseBuilder, Misuse> {
-        let methods = self.methods.iter().filter(|method| **method != Method::Options);
+        let methods = self.offer.methods.iter().filter(|method| **method != Method::Options);
         let methods: Vec<&str> = methods.map(Method::as_str).collect();
-        let (Some(istag), false) = (&self.istag, methods.is_empty()) else {
+        let (Some(istag), false) = (&self.offer.istag, methods.is_empty()) else {
             return Err(Misuse::Composition);
         };
         let mut fields: Vec<(&str, String)> = Vec::from([("Methods", methods.join(", "))]);
-        if let Some(service) = &self.service {
+        if let Some(service) = &self.offer.service {
             fields.push(("Service", service.clone()));
         }
-        if let Some(id) = &self.service_id {
+        if let Some(id) = &self.offer.service_id {
             fields.push(("Service-ID", id.clone()));
         }
-        if let Some(ttl) = self.ttl {
+        if let Some(ttl) = self.offer.ttl {
             fields.push(("Options-TTL", alloc::format!("{}", ttl.as_secs())));
         }
-        if let Some(connections) = self.max_connections {
+        if let Some(connections) = self.offer.max_connections {
             fields.push(("Max-Connections", alloc::format!("{connections}")));
         }
-        fields.extend(self.transfer.iter().flat_map(TransferRules::fields));
-        if !self.include.is_empty() {
-            fields.push(("X-Include", self.include.join(", ")));
+        fields.extend(self.offer.transfer.iter().flat_map(TransferRules::fields));
+        if !self.offer.include.is_empty() {
+            fields.push(("X-Include", self.offer.include.join(", ")));
         }
         let allow = Allow {
-            no_content: self.allow.no_content,
-            partial_content: self.allow.partial_content && asked.partial_content,
-            trailers: self.allow.trailers && asked.trailers,
+            no_content: self.offer.allow.no_content,
+            partial_content: self.offer.allow.partial_content && asked.partial_content,
+            trailers: self.offer.allow.trailers && asked.trailers,
         };
         let mut builder = ResponseHead::builder(StatusCode::OK).istag(istag).allow(allow);
-        if let Some(bytes) = self.preview {
+        if let Some(bytes) = self.offer.preview {
             builder = builder.preview(bytes);
         }
         for (name, value) in fields {
@@ -202,12 +218,16 @@ impl ServiceOptions {
         Ok(builder)
     }
 
+    fn edit(&mut self) -> &mut Offer {
+        Arc::make_mut(&mut self.offer)
+    }
+
     /// Adds a method. One service for each method is the RFC's intent, lists are what products do. OPTIONS is taken
     /// by every service and may not be listed, so it is not.
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
-        if method != Method::Options && !self.methods.contains(&method) {
-            self.methods.push(method);
+        if method != Method::Options && !self.offer.methods.contains(&method) {
+            self.edit().methods.push(method);
         }
         self
     }
@@ -215,7 +235,7 @@ impl ServiceOptions {
     /// The state of the service; required.
     #[must_use]
     pub fn istag(mut self, tag: IsTag) -> Self {
-        self.istag = Some(tag);
+        self.edit().istag = Some(tag);
         self
     }
 
@@ -224,15 +244,16 @@ impl ServiceOptions {
     /// everything whole.
     #[must_use]
     pub fn preview(mut self, bytes: u64) -> Self {
-        self.preview = Some(bytes);
-        self.transfer.get_or_insert(TransferRules::new(Transfer::Preview));
+        let offer = self.edit();
+        offer.preview = Some(bytes);
+        offer.transfer.get_or_insert(TransferRules::new(Transfer::Preview));
         self
     }
 
     /// Says which files come with a preview, whole, or not at all.
     #[must_use]
     pub fn transfer(mut self, rules: TransferRules) -> Self {
-        self.transfer = Some(rules);
+        self.edit().transfer = Some(rules);
         self
     }
 
@@ -251,43 +272,43 @@ impl ServiceOptions {
             return Err(InvalidHeader::Reserved);
         }
         if !self.includes(name) {
-            self.include.push(name.into());
+            self.edit().include.push(name.into());
         }
         Ok(self)
     }
 
     /// Offers 204 outside a preview to clients that allow it (RFC 3507 section 4.6).
     #[must_use]
-    pub const fn allow_no_content(mut self) -> Self {
-        self.allow.no_content = true;
+    pub fn allow_no_content(mut self) -> Self {
+        self.edit().allow.no_content = true;
         self
     }
 
     /// Offers 206 to clients that allow it (draft-icap-ext-partial-content).
     #[must_use]
-    pub const fn allow_partial_content(mut self) -> Self {
-        self.allow.partial_content = true;
+    pub fn allow_partial_content(mut self) -> Self {
+        self.edit().allow.partial_content = true;
         self
     }
 
     /// Offers ICAP trailers to clients that allow them (draft-rousskov-icap-trailers).
     #[must_use]
-    pub const fn allow_trailers(mut self) -> Self {
-        self.allow.trailers = true;
+    pub fn allow_trailers(mut self) -> Self {
+        self.edit().allow.trailers = true;
         self
     }
 
     /// How long a client may rely on the answer, in whole seconds (`Options-TTL`).
     #[must_use]
-    pub const fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.edit().ttl = Some(ttl);
         self
     }
 
     /// How many connections a client should keep to at most (`Max-Connections`). 0 sets no bound, as it is read.
     #[must_use]
-    pub const fn max_connections(mut self, connections: u64) -> Self {
-        self.max_connections = if connections > 0 { Some(connections) } else { None };
+    pub fn max_connections(mut self, connections: u64) -> Self {
+        self.edit().max_connections = if connections > 0 { Some(connections) } else { None };
         self
     }
 
@@ -300,77 +321,77 @@ impl ServiceOptions {
         if !class::is_token(id.as_bytes()) {
             return Err(InvalidHeader::Value);
         }
-        self.service_id = Some(id.into());
+        self.edit().service_id = Some(id.into());
         Ok(self)
     }
 
     /// The methods offered.
     #[must_use]
     pub fn methods(&self) -> &[Method] {
-        &self.methods
+        &self.offer.methods
     }
 
     /// Whether the service takes this method. OPTIONS is taken by every service.
     #[must_use]
     pub fn has_method(&self, method: &Method) -> bool {
-        *method == Method::Options || self.methods.contains(method)
+        *method == Method::Options || self.offer.methods.contains(method)
     }
 
     /// The text for people.
     #[must_use]
     pub fn service(&self) -> Option<&str> {
-        self.service.as_deref()
+        self.offer.service.as_deref()
     }
 
     /// The short identifier.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.service_id.as_deref()
+        self.offer.service_id.as_deref()
     }
 
     /// The state of the service.
     #[must_use]
-    pub const fn tag(&self) -> Option<&IsTag> {
-        self.istag.as_ref()
+    pub fn tag(&self) -> Option<&IsTag> {
+        self.offer.istag.as_ref()
     }
 
     /// What the service offers besides a 200.
     #[must_use]
-    pub const fn allow(&self) -> Allow {
-        self.allow
+    pub fn allow(&self) -> Allow {
+        self.offer.allow
     }
 
     /// Preview bytes wanted, `None` for no preview.
     #[must_use]
-    pub const fn preview_bytes(&self) -> Option<u64> {
-        self.preview
+    pub fn preview_bytes(&self) -> Option<u64> {
+        self.offer.preview
     }
 
     /// How long the answer holds, `None` when the server does not say.
     #[must_use]
-    pub const fn time_to_live(&self) -> Option<Duration> {
-        self.ttl
+    pub fn time_to_live(&self) -> Option<Duration> {
+        self.offer.ttl
     }
 
     /// How many connections the service wants at most.
     #[must_use]
-    pub const fn connections(&self) -> Option<u64> {
-        self.max_connections
+    pub fn connections(&self) -> Option<u64> {
+        self.offer.max_connections
     }
 
     /// Which files the service wants how, `None` when it does not say.
     #[must_use]
-    pub const fn transfer_rules(&self) -> Option<&TransferRules> {
-        self.transfer.as_ref()
+    pub fn transfer_rules(&self) -> Option<&TransferRules> {
+        self.offer.transfer.as_ref()
     }
 
     /// How the file of this URL or path is to be sent. Whole when the service does not say, and also where it wants
     /// a preview but gives no [`preview_bytes`](Self::preview_bytes).
     #[must_use]
     pub fn transfer_for(&self, path: &str) -> Transfer {
-        let transfer = self.transfer.as_ref().map(|rules| rules.for_path(path));
+        let transfer = self.offer.transfer.as_ref().map(|rules| rules.for_path(path));
         match transfer.unwrap_or(Transfer::Complete) {
-            Transfer::Preview if self.preview.is_none() => Transfer::Complete,
+            Transfer::Preview if self.offer.preview.is_none() => Transfer::Complete,
             transfer => transfer,
         }
     }
@@ -378,19 +399,19 @@ impl ServiceOptions {
     /// The fields that the service asks clients for (`X-Include`). A client ignores names that it does not know.
     #[must_use]
     pub fn included(&self) -> &[String] {
-        &self.include
+        &self.offer.include
     }
 
     /// Whether the service asks for this field.
     #[must_use]
     pub fn includes(&self, name: &str) -> bool {
-        self.include.iter().any(|included| included.eq_ignore_ascii_case(name))
+        self.offer.include.iter().any(|included| included.eq_ignore_ascii_case(name))
     }
 
     /// What the body of the answer is (`Opt-body-type`), `None` when the answer has none. A body of an unknown type
     /// is read and thrown away. One type is known: `Attribute-List` (draft-stecher-icap-subid section 5.2).
     #[must_use]
     pub fn opt_body_type(&self) -> Option<&str> {
-        self.opt_body_type.as_deref()
+        self.offer.opt_body_type.as_deref()
     }
 }

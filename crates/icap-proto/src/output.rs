@@ -8,6 +8,11 @@ use bytes::{Buf, Bytes, BytesMut};
 /// separate slice in a vectored write costs more than the copy.
 const COPY_BELOW: usize = 1024;
 
+/// What an idle connection may keep of its buffer, in bytes: the usual answer fits.
+const KEPT: usize = 1024;
+/// And of its queue.
+const KEPT_PIECES: usize = 4;
+
 /// What a connection wants to write: a queue of slices that a vectored write takes as a whole.
 ///
 /// Heads, chunk lines and small chunks are gathered in one buffer; larger body data is moved in, never copied.
@@ -47,11 +52,18 @@ impl Output {
         self.data.push_back(Piece { framing, data });
     }
 
-    /// Gives back memory once everything is written.
+    /// Gives back memory once everything is written, but for a buffer as small as the usual answer needs.
     pub(crate) fn relax(&mut self) {
-        if !self.has_remaining() {
-            *self = Self::default();
+        if self.has_remaining() {
+            return;
         }
+        if self.data.capacity() > KEPT_PIECES {
+            self.data = VecDeque::new();
+        }
+        if self.framing.try_reclaim(KEPT.saturating_add(1)) {
+            self.framing = BytesMut::new();
+        }
+        self.claimed = 0;
     }
 }
 

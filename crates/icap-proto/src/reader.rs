@@ -1,5 +1,7 @@
 //! Reads a whole head, ICAP part and encapsulated sections, off the front of a buffer.
 
+use alloc::boxed::Box;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::Limits;
@@ -88,11 +90,13 @@ impl<H: Head> HeadReader<H> {
         input: &mut BytesMut,
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<Option<(H, usize)>, ParseError> {
+    ) -> Result<Option<(Box<H>, usize)>, ParseError> {
         let Some(found) = self.find(input, limits, tolerance)? else { return Ok(None) };
         let wire = input.split_to(found.wire_len()).freeze();
         *self = Self::new();
-        found.cut(wire, limits, tolerance).map(Some)
+        let size = wire.len();
+        let (parts, message) = found.cut(wire, limits, tolerance)?;
+        Ok(Some((Box::new(H::assemble(parts, message)), size)))
     }
 
     /// Copies the head at the start of a message; `None` when it is not all there.
@@ -103,7 +107,8 @@ impl<H: Head> HeadReader<H> {
     ) -> Result<Option<(H, usize)>, ParseError> {
         let Some(found) = Self::new().find(message, limits, tolerance)? else { return Ok(None) };
         let wire = message.get(..found.wire_len()).unwrap_or_default();
-        found.cut(Bytes::copy_from_slice(wire), limits, tolerance).map(Some)
+        let (parts, message) = found.cut(Bytes::copy_from_slice(wire), limits, tolerance)?;
+        Ok(Some((H::assemble(parts, message), wire.len())))
     }
 
     /// Waits for the ICAP part and its sections.
@@ -246,7 +251,7 @@ impl<H: Head> Found<H> {
         wire: Bytes,
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<(H, usize), ParseError> {
+    ) -> Result<(H::Parts, Message), ParseError> {
         let Self { icap, list } = self;
         let wire_len = wire.len();
         let misframed = list != icap.declared();
@@ -275,6 +280,6 @@ impl<H: Head> Found<H> {
             start = end;
         }
         message.icap = icap.rewritten.unwrap_or(wire);
-        Ok((H::assemble(icap.parts, message), wire_len))
+        Ok((icap.parts, message))
     }
 }

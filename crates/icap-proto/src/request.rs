@@ -223,7 +223,7 @@ impl RequestHead {
             encode_trailer(out, &self.headers);
         }
         if self.close {
-            out.extend_from_slice(b"Connection: close\r\n");
+            out.extend_from_slice(encode::CLOSE);
         }
         if self.encapsulated != Encapsulated::NONE {
             encode_encapsulated(out, &self.encapsulated);

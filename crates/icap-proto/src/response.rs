@@ -1,5 +1,7 @@
 //! Response heads.
 
+use alloc::boxed::Box;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::allow::Allow;
@@ -53,7 +55,7 @@ impl ResponseHead {
     /// Starts a response with this status and its usual reason phrase.
     pub fn builder(status: StatusCode) -> ResponseBuilder {
         ResponseBuilder {
-            head: Self {
+            head: Box::new(Self {
                 status,
                 reason: Bytes::from_static(status.canonical_reason().as_bytes()),
                 headers: Headers::new(),
@@ -65,7 +67,7 @@ impl ResponseHead {
                 encapsulated: None,
                 http_request: None,
                 http_response: None,
-            },
+            }),
             body: false,
             opt_body: false,
         }
@@ -246,11 +248,7 @@ impl ResponseHead {
     /// ```
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.parts().header_bytes().saturating_add(256));
-        out.extend_from_slice(b"ICAP/1.0 ");
-        out.extend_from_slice(&self.status.digits());
-        out.extend_from_slice(b" ");
-        out.extend_from_slice(&self.reason);
-        out.extend_from_slice(b"\r\n");
+        encode::status_line(out, self.status, &self.reason);
         if self.keeps_folds {
             encode::lines_except(out, &self.headers, &WRITTEN_BY_ENCODER);
         } else {
@@ -266,7 +264,7 @@ impl ResponseHead {
             out.extend_from_slice(b"\r\n");
         }
         if self.close {
-            out.extend_from_slice(b"Connection: close\r\n");
+            out.extend_from_slice(encode::CLOSE);
         }
         if let Some(list) = &self.encapsulated {
             encode_encapsulated(out, list);
@@ -292,7 +290,8 @@ impl ResponseHead {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until build"]
 pub struct ResponseBuilder {
-    head: ResponseHead,
+    /// Boxed, because each step moves the builder.
+    head: Box<ResponseHead>,
     body: bool,
     opt_body: bool,
 }
@@ -300,8 +299,7 @@ pub struct ResponseBuilder {
 impl ResponseBuilder {
     /// The tag of the service state. Every response of a server has one (RFC 3507 section 4.7).
     pub fn istag(mut self, tag: &IsTag) -> Self {
-        // A tag holds nothing that a field value may not.
-        let _ = self.head.headers.set("ISTag", tag.as_quoted());
+        self.head.headers.set_line("ISTag", tag.line());
         self
     }
 
@@ -419,7 +417,7 @@ impl ResponseBuilder {
         let body = match (&head.http_request, &head.http_response) {
             (None, None) if self.opt_body => Entity::OptBody,
             (None, None) if self.body => return Err(Misuse::Composition),
-            (None, None) => return Ok(self.head),
+            (None, None) => return Ok(*self.head),
             _ if self.opt_body => return Err(Misuse::Composition),
             _ if !self.body => Entity::NullBody,
             (Some(_), _) => Entity::ReqBody,
@@ -430,7 +428,7 @@ impl ResponseBuilder {
             head.http_response.as_ref().map(|head| head.as_bytes().len()),
             body,
         ));
-        Ok(self.head)
+        Ok(*self.head)
     }
 }
 

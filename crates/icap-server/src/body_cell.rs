@@ -5,6 +5,7 @@
 //! ever called; the reader may as well be moved to another one.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -17,7 +18,9 @@ use crate::BodyError;
 #[derive(Debug)]
 pub(crate) enum Item {
     Data(Bytes),
-    PreviewEnd {
+    /// The whole preview.
+    Preview {
+        bytes: Bytes,
         complete: bool,
     },
     /// 100 Continue is on its way.
@@ -41,7 +44,8 @@ pub(crate) enum Want {
 /// The two ends of a new cell.
 pub(crate) fn cell() -> (Feeder, Reader) {
     let cell = Arc::new(Cell::default());
-    (Feeder(Arc::clone(&cell)), Reader(cell))
+    let feeder = Feeder { cell: Arc::clone(&cell), parked: false, over: false };
+    (feeder, Reader(cell))
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +102,17 @@ impl Reader {
         }
         Poll::Pending
     }
+
+    /// The preview, and whether it is the whole body.
+    pub(crate) async fn preview(&mut self) -> Result<(Bytes, bool), BodyError> {
+        loop {
+            match poll_fn(|cx| self.poll(Want::Item, cx)).await? {
+                Item::Preview { bytes, complete } => return Ok((bytes, complete)),
+                Item::End { .. } => return Ok((Bytes::new(), true)),
+                Item::Data(_) | Item::Continued => {}
+            }
+        }
+    }
 }
 
 impl Drop for Reader {
@@ -115,7 +130,13 @@ impl Drop for Reader {
 
 /// The connection's end.
 #[derive(Debug)]
-pub(crate) struct Feeder(Arc<Cell>);
+pub(crate) struct Feeder {
+    cell: Arc<Cell>,
+    /// A waker is in the cell.
+    parked: bool,
+    /// The reader has been told how the body ended.
+    over: bool,
+}
 
 /// What the reader looks like from the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,28 +148,35 @@ pub(crate) struct Demand {
 impl Feeder {
     /// The task is awake, so it need not be woken: a reader in it would make it spin.
     pub(crate) fn unpark(&mut self) {
-        self.0.lock().feeder = None;
+        if std::mem::take(&mut self.parked) {
+            self.cell.lock().feeder = None;
+        }
     }
 
     /// What is wanted now.
     pub(crate) fn demand(&self) -> Demand {
-        let slot = self.0.lock();
+        let slot = self.cell.lock();
         Demand { want: slot.want, reader_gone: slot.reader_gone }
     }
 
-    pub(crate) fn deliver(&mut self, item: Item, cx: &Context<'_>) {
-        let mut slot = self.0.lock();
+    pub(crate) fn deliver(&mut self, item: Item, own: &Waker) {
+        let mut slot = self.cell.lock();
         slot.want = Want::Nothing;
         match slot.item {
             None => slot.item = Some(item),
             Some(_) => slot.more.push_back(item),
         }
-        Self::wake_reader(slot, cx.waker());
+        Self::wake_reader(slot, own);
     }
 
     /// The reader gets this error behind the item that it may not have taken yet.
     pub(crate) fn fail(&mut self, error: BodyError, own: &Waker) {
-        let mut slot = self.0.lock();
+        self.over = true;
+        // The reader is gone.
+        if Arc::strong_count(&self.cell) == 1 {
+            return;
+        }
+        let mut slot = self.cell.lock();
         slot.want = Want::Nothing;
         slot.failed.get_or_insert(error);
         Self::wake_reader(slot, own);
@@ -156,11 +184,12 @@ impl Feeder {
 
     /// Lets the task sleep until the demand differs from `seen`; false when it does already.
     pub(crate) fn park(&mut self, seen: Demand, cx: &Context<'_>) -> bool {
-        let mut slot = self.0.lock();
+        let mut slot = self.cell.lock();
         if (Demand { want: slot.want, reader_gone: slot.reader_gone }) != seen {
             return false;
         }
         slot.feeder = Some(cx.waker().clone());
+        self.parked = true;
         true
     }
 
@@ -178,6 +207,8 @@ impl Feeder {
 
 impl Drop for Feeder {
     fn drop(&mut self) {
-        self.fail(BodyError::Disconnected, Waker::noop());
+        if !self.over {
+            self.fail(BodyError::Disconnected, Waker::noop());
+        }
     }
 }

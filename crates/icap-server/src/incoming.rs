@@ -96,7 +96,9 @@ impl Body for Incoming {
                 }
             };
             match item {
-                Item::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Item::Data(data) | Item::Preview { bytes: data, .. } => {
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
                 Item::Continued => {
                     let state = std::mem::replace(&mut self.state, State::Ended);
                     self.state = match state {
@@ -104,7 +106,6 @@ impl Body for Incoming {
                         state => state,
                     };
                 }
-                Item::PreviewEnd { .. } => {}
                 Item::End { trailers, icap_trailer } => {
                     if let State::Reading(_) = self.state {
                         self.icap_trailer = icap_trailer;

@@ -1,12 +1,11 @@
 //! Requests as handlers see them.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use icap_proto::{Method, RequestHead};
 
-use crate::body_cell::{Item, Reader, Want};
+use crate::body_cell::Reader;
 use crate::peer::Peer;
 use crate::{BodyError, Incoming, Preview};
 
@@ -20,16 +19,24 @@ pub struct Request {
     peer: Peer,
     /// `None` when there is no body.
     body: Option<Reader>,
+    /// The preview, when it came with the head, and whether it is the whole body.
+    preview: Option<(Bytes, bool)>,
     #[cfg(feature = "identity")]
     pub(crate) is_trusted: bool,
 }
 
 impl Request {
-    pub(crate) const fn new(head: Box<RequestHead>, peer: Peer, body: Option<Reader>) -> Self {
+    pub(crate) const fn new(
+        head: Box<RequestHead>,
+        peer: Peer,
+        body: Option<Reader>,
+        preview: Option<(Bytes, bool)>,
+    ) -> Self {
         Self {
             head,
             peer,
             body,
+            preview,
             #[cfg(feature = "identity")]
             is_trusted: false,
         }
@@ -85,35 +92,19 @@ impl Request {
     /// # Errors
     ///
     /// The client broke the protocol, stopped sending, or is gone.
-    pub async fn preview(self) -> Result<(RequestHead, Preview), BodyError> {
-        let Self { head, body, .. } = self;
+    pub async fn preview(self) -> Result<(Box<RequestHead>, Preview), BodyError> {
+        let Self { head, body, preview, .. } = self;
         let Some(mut reader) = body else {
-            return Ok((*head, Preview::without_body()));
+            return Ok((head, Preview::without_body()));
         };
         if !has_preview(&head) {
-            return Ok((*head, Preview::not_sent(reader)));
+            return Ok((head, Preview::not_sent(reader)));
         }
-        let mut bytes = Bytes::new();
-        let mut gathered = BytesMut::new();
-        let complete = loop {
-            match poll_fn(|cx| reader.poll(Want::Item, cx)).await? {
-                // Nearly always it comes in one piece.
-                Item::Data(data) if bytes.is_empty() => bytes = data,
-                Item::Data(data) => {
-                    if gathered.is_empty() {
-                        gathered.extend_from_slice(&bytes);
-                    }
-                    gathered.extend_from_slice(&data);
-                }
-                Item::PreviewEnd { complete } => break complete,
-                Item::Continued => {}
-                Item::End { .. } => break true,
-            }
+        let (bytes, complete) = match preview {
+            Some(arrived) => arrived,
+            None => reader.preview().await?,
         };
-        if !gathered.is_empty() {
-            bytes = gathered.freeze();
-        }
-        Ok((*head, Preview::read(bytes, complete, reader)))
+        Ok((head, Preview::read(bytes, complete, reader)))
     }
 
     /// The head and the whole body, preview or not: [`preview`](Self::preview), then
@@ -122,7 +113,7 @@ impl Request {
     /// # Errors
     ///
     /// As both of them.
-    pub async fn into_body(self) -> Result<(RequestHead, Incoming), BodyError> {
+    pub async fn into_body(self) -> Result<(Box<RequestHead>, Incoming), BodyError> {
         let (head, preview) = self.preview().await?;
         Ok((head, preview.proceed().await?))
     }

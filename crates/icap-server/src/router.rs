@@ -1,7 +1,7 @@
 //! Which service answers.
 
-use std::collections::HashMap;
-use std::collections::hash_map;
+use std::collections::BTreeMap;
+use std::collections::btree_map;
 use std::sync::Arc;
 
 use icap_proto::{IsTag, Method, Misuse, RequestHead, ServiceOptions, StatusCode};
@@ -69,7 +69,7 @@ struct Entry {
 /// The services of a server by path.
 #[derive(Default)]
 pub(crate) struct Router {
-    routes: HashMap<String, Arc<Entry>>,
+    routes: BTreeMap<String, Arc<Entry>>,
     fallback: Option<Arc<Entry>>,
 }
 
@@ -90,8 +90,8 @@ impl Router {
                 return Err(RouteError::Path(path));
             }
             match self.routes.entry(path) {
-                hash_map::Entry::Vacant(vacant) => vacant.insert(Arc::clone(&entry)),
-                hash_map::Entry::Occupied(taken) => {
+                btree_map::Entry::Vacant(vacant) => vacant.insert(Arc::clone(&entry)),
+                btree_map::Entry::Occupied(taken) => {
                     return Err(RouteError::Duplicate(taken.key().clone()));
                 }
             };
@@ -113,15 +113,12 @@ impl Router {
         let Some(entry) = self.routes.get(path).or(self.fallback.as_ref()) else {
             return Err(Refusal::new(or_unknown(StatusCode::NOT_FOUND), default_tag.clone()));
         };
-        let mut options = entry.service.options();
-        let tag = options.tag().unwrap_or(default_tag).clone();
+        let options = entry.service.options();
         if !options.has_method(head.method()) {
+            let tag = options.tag().unwrap_or(default_tag).clone();
             return Err(Refusal::new(or_unknown(StatusCode::METHOD_NOT_ALLOWED), tag));
         }
-        if options.tag().is_none() {
-            options = options.istag(tag.clone());
-        }
-        Ok(Found { path: &entry.path, service: &*entry.service, options, tag })
+        Ok(Found { path: &entry.path, service: &*entry.service, options })
     }
 }
 
@@ -137,7 +134,6 @@ pub(crate) struct Found<'a> {
     pub(crate) path: &'a str,
     pub(crate) service: &'a dyn BoxedService,
     pub(crate) options: ServiceOptions,
-    pub(crate) tag: IsTag,
 }
 
 /// A request that no service answers.

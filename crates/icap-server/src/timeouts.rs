@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -56,14 +56,22 @@ impl Default for Timeouts {
 /// The one timer of a connection. Deadlines mostly move into the future, so it is left to fire too early and set
 /// anew then: moving it each time costs more.
 #[derive(Debug, Default)]
-pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// The waker that `sleep` holds. To ask it again costs more than to see that it has not fired.
+    registered: Option<Waker>,
+}
 
 impl Timer {
     /// Whether the deadline has passed; otherwise the task is woken then.
     pub(crate) fn poll_elapsed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
+        } else if !sleep.is_elapsed()
+            && self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            return Poll::Pending;
         }
         while sleep.as_mut().poll(cx).is_ready() {
             if deadline <= Instant::now() {
@@ -71,6 +79,7 @@ impl Timer {
             }
             sleep.as_mut().reset(deadline);
         }
+        self.registered = Some(cx.waker().clone());
         Poll::Pending
     }
 }

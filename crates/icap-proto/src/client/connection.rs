@@ -391,7 +391,7 @@ impl Connection {
         // Only a message with parts can have a trailer behind them (draft-rousskov-icap-trailers section 3).
         self.answer.icap_trailer = head.ends_with_icap_trailer();
         self.state.read = if head.has_body() { Read::Body } else { self.behind_body() };
-        Ok(Next::Event(Event::Response(alloc::boxed::Box::new(head))))
+        Ok(Next::Event(Event::Response(head)))
     }
 
     fn on_continue(&mut self, head: &ResponseHead) -> Result<Next, Error> {

@@ -1,12 +1,11 @@
 //! The server's side of one connection.
 
-use alloc::boxed::Box;
-
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::Event;
 use super::state::{Read, Shape, State, Write};
+use crate::encapsulated::Encapsulated;
 use crate::error::{CloseReason, Error, Misuse, PeerMisbehaved, Truncated};
 use crate::headers::Headers;
 use crate::input::Input;
@@ -21,6 +20,9 @@ use crate::wire::chunk::{BodyEnd, ChunkDecoder, Part};
 use crate::wire::encode::{self, LastChunk};
 use crate::wire::scan::HeadScan;
 use crate::{Leniency, Limits, ParseErrorKind, StatusCode};
+
+/// Room for a head that has a tag and hardly anything else.
+const SHORT_HEAD: usize = 128;
 
 /// One connection from a client: requests come in and are answered in order.
 ///
@@ -79,9 +81,9 @@ impl Connection {
         self.state.proceed()?;
         self.decoder = ChunkDecoder::default();
         let out = self.output.framing();
-        out.extend_from_slice(b"ICAP/1.0 100 Continue\r\nISTag: ");
-        out.extend_from_slice(istag.as_quoted());
-        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(b"ICAP/1.0 100 Continue\r\n");
+        out.extend_from_slice(istag.line());
+        out.extend_from_slice(b"\r\n");
         Ok(())
     }
 
@@ -144,27 +146,58 @@ impl Connection {
         self.answer(head, fields)
     }
 
+    /// Queues a final answer with this tag, no other field and no parts, such as a 204 or an error: what
+    /// [`respond`](Self::respond) does with such a head, without putting one together.
+    ///
+    /// ```
+    /// use icap_proto::{IsTag, Leniency, Limits, StatusCode, server::Connection};
+    ///
+    /// let mut connection = Connection::new(Limits::default(), Leniency::default());
+    /// connection.feed(b"OPTIONS icap://h/none ICAP/1.0\r\nHost: h\r\n\r\n");
+    /// assert!(connection.poll_event()?.is_some());
+    /// connection.respond_without_parts(StatusCode::NOT_FOUND, &IsTag::new("rules-7")?)?;
+    /// let answer = bytes::Buf::chunk(connection.output());
+    /// assert_eq!(answer, b"ICAP/1.0 404 ICAP Service Not Found\r\nISTag: \"rules-7\"\r\n\r\n");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`respond`](Self::respond).
+    pub fn respond_without_parts(
+        &mut self,
+        status: StatusCode,
+        istag: &IsTag,
+    ) -> Result<(), Error> {
+        self.permits(status, Encapsulated::NONE, false)?;
+        self.decide_close(status, false);
+        let null_body = self.says_null_body(status);
+        let out = self.output.framing();
+        out.reserve(SHORT_HEAD);
+        encode::status_line(out, status, status.canonical_reason().as_bytes());
+        out.extend_from_slice(istag.line());
+        if self.close.is_some() {
+            out.extend_from_slice(encode::CLOSE);
+        }
+        if null_body {
+            out.extend_from_slice(b"Encapsulated: null-body=0\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.state.on_answer(status, false, false);
+        Ok(())
+    }
+
     fn answer(&mut self, mut head: ResponseHead, icap_trailer: Headers) -> Result<(), Error> {
-        self.permits(&head)?;
-        let status = head.status();
-        if status == StatusCode::OK && self.method == Some(Method::Options) {
+        let (status, trailer) = (head.status(), head.ends_with_icap_trailer());
+        self.permits(status, head.parts(), trailer)?;
+        if self.says_null_body(status) {
             head.set_null_body();
         }
-        // 408 says that the rest is waited for no longer.
-        let waits =
-            self.state.is_in_short_preview(&self.limits) && status != StatusCode::REQUEST_TIMEOUT;
-        let early_error = status.is_error() && !self.state.request_is_over() && !waits;
-        // Bytes behind a preview that was not answered yet are the next request or the rest of this one: the
-        // client that sent them does not know either.
-        let ambiguous = self.state.read == Read::Paused && !self.input.is_empty();
-        if early_error || ambiguous || self.failed.is_some() || head.close() {
-            self.close.get_or_insert(CloseReason::Asked);
-        }
+        self.decide_close(status, head.close());
         if self.close.is_some() {
             head.set_close();
         }
         head.encode(self.output.framing());
-        let trailer = head.ends_with_icap_trailer();
         self.state.on_answer(status, head.has_body(), trailer);
         self.icap_trailer = icap_trailer;
         if trailer && !head.has_body() {
@@ -173,9 +206,32 @@ impl Connection {
         Ok(())
     }
 
+    /// RFC 3507 section 4.10.2.
+    fn says_null_body(&self, status: StatusCode) -> bool {
+        status == StatusCode::OK && self.method == Some(Method::Options)
+    }
+
+    /// Whether the connection ends with an answer of this status.
+    fn decide_close(&mut self, status: StatusCode, asked: bool) {
+        // 408 says that the rest is waited for no longer.
+        let waits =
+            self.state.is_in_short_preview(&self.limits) && status != StatusCode::REQUEST_TIMEOUT;
+        let early_error = status.is_error() && !self.state.request_is_over() && !waits;
+        // Bytes behind a preview that was not answered yet are the next request or the rest of this one: the
+        // client that sent them does not know either.
+        let ambiguous = self.state.read == Read::Paused && !self.input.is_empty();
+        if early_error || ambiguous || self.failed.is_some() || asked {
+            self.close.get_or_insert(CloseReason::Asked);
+        }
+    }
+
     /// Whether this can be the answer now. What is taken here a strict client takes too.
-    fn permits(&self, head: &ResponseHead) -> Result<(), Misuse> {
-        let status = head.status();
+    fn permits(
+        &self,
+        status: StatusCode,
+        parts: Encapsulated,
+        icap_trailer: bool,
+    ) -> Result<(), Misuse> {
         let asked = !matches!(self.state.read, Read::Idle { .. }) || self.failed.is_some();
         if !asked || self.state.write != Write::Nothing {
             return Err(Misuse::NothingToAnswer);
@@ -190,8 +246,7 @@ impl Connection {
             }
             _ => {}
         }
-        let parts = head.parts();
-        let bare = parts == crate::Encapsulated::NONE;
+        let bare = parts == Encapsulated::NONE;
         match &self.method {
             // A head that does not come to its end can be refused, nothing else: which parts an answer to it may
             // have depends on its method.
@@ -203,7 +258,7 @@ impl Connection {
             _ if status == StatusCode::CREATED && !bare => return Err(Misuse::Composition),
             _ => {}
         }
-        if head.ends_with_icap_trailer() && !self.permits_icap_trailer() {
+        if icap_trailer && !self.permits_icap_trailer() {
             return Err(Misuse::IcapTrailerNotAllowed);
         }
         Ok(())
@@ -458,7 +513,6 @@ impl Connection {
     fn next_request(&mut self) {
         self.state = State::new();
         self.method = None;
-        self.reader = HeadReader::new();
         self.trailers = Headers::new();
         self.input.start_message();
     }
@@ -504,7 +558,7 @@ impl Connection {
         self.method = Some(head.method().clone());
         self.decoder = ChunkDecoder::default();
         self.trailer_scan = HeadScan::default();
-        Ok(Next::Event(Event::Request(Box::new(head))))
+        Ok(Next::Event(Event::Request(head)))
     }
 
     fn read_body(&mut self) -> Result<Next, Error> {

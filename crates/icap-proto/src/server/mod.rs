@@ -57,6 +57,8 @@ use crate::request::RequestHead;
 /// neither data nor end; the next event is the next [`Request`](Event::Request).
 #[derive(Debug)]
 #[non_exhaustive]
+// A tag of a whole word: behind one of a byte the compiler moves the rest from odd addresses, which is slow.
+#[repr(usize)]
 pub enum Event {
     /// The head of a request.
     Request(Box<RequestHead>),

@@ -14,6 +14,9 @@ use crate::{Leniency, Limits};
 /// moving them together.
 const GATHER_BELOW: usize = 512;
 
+/// A last chunk without an extension, and no trailer.
+const PLAIN_END: &[u8] = b"0\r\n\r\n";
+
 /// Decodes one chunked body (RFC 9112 section 7.1, RFC 3507 section 4.5).
 ///
 /// ```text
@@ -136,8 +139,18 @@ impl ChunkDecoder {
     ) -> Result<Option<Part>, ParseError> {
         match self.whole_chunks(input) {
             Some(data) => Ok(Some(Part::Data(data))),
+            None if self.is_plain_end(input) => {
+                self.state = State::Done;
+                self.take(input, PLAIN_END.len());
+                Ok(Some(Part::End(BodyEnd::default())))
+            }
             None => self.in_steps(input, limits, tolerance),
         }
+    }
+
+    /// Whether the body ends here as most do.
+    fn is_plain_end(&self, input: &[u8]) -> bool {
+        matches!(self.state, State::Line) && input.starts_with(PLAIN_END)
     }
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have

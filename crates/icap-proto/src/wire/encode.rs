@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::headers::{Field, Headers, InvalidHeader, unfold};
 use crate::output::Output;
+use crate::status::StatusCode;
 use crate::wire::class;
 
 /// Fields that frame or route a message or say who asks, and have no business in a trailer (RFC 9110
@@ -20,6 +21,18 @@ const NOT_IN_TRAILERS: [&str; 8] = [
     "Authorization",
     "Proxy-Authorization",
 ];
+
+/// The field line that ends a connection.
+pub(crate) const CLOSE: &[u8] = b"Connection: close\r\n";
+
+/// The first line of a response.
+pub(crate) fn status_line(out: &mut BytesMut, status: StatusCode, reason: &[u8]) {
+    out.extend_from_slice(b"ICAP/1.0 ");
+    out.extend_from_slice(&status.digits());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}
 
 /// One chunk. Empty data is no chunk: a size of 0 would end the body.
 #[inline]

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use icap_proto::server::Connection;
-use icap_proto::{Allow, Headers, HttpHead, IsTag, Method, RequestHead, ResponseHead, StatusCode};
+use icap_proto::{
+    Allow, Headers, HttpHead, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode,
+};
 
-use super::error_head;
 use super::exchange::{Exchange, Rest, Work, catch};
 use super::reading::PreviewEnd;
 use super::sending_back::Splice;
@@ -12,12 +13,11 @@ use super::transport::Transport;
 use crate::body_cell::Want;
 use crate::forward::{EndingSource, Forwarded};
 use crate::reply::{Fields, Kind};
-use crate::router::Found;
+use crate::service::BoxedService;
 use crate::{BodyError, Ending, Error, Reply, ReplyBody};
 
 /// What of a request decides how its answer looks.
 pub(super) struct Answering {
-    pub(super) tag: IsTag,
     /// There is no answer.
     pub(super) one_way: bool,
     /// The method is one that adapts messages.
@@ -29,14 +29,13 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    pub(super) fn new(head: &RequestHead, tag: IsTag) -> Self {
+    pub(super) fn new(head: &RequestHead) -> Self {
         Self {
-            tag,
             one_way: false,
             adapts: matches!(head.method(), Method::Reqmod | Method::Respmod),
             is_reqmod: *head.method() == Method::Reqmod,
             null_body: !head.has_body(),
-            for_head: head.http_request().and_then(HttpHead::method) == Some("HEAD"),
+            for_head: head.http_request().is_some_and(|http| http.as_bytes().starts_with(b"HEAD ")),
         }
     }
 
@@ -99,12 +98,13 @@ impl Exchange<'_> {
     /// Sends what the service offers, 206 and trailers only to clients that know of them.
     pub(super) fn send_options<IO>(
         &mut self,
-        found: Found<'_>,
+        service: &dyn BoxedService,
+        options: ServiceOptions,
         asked: Allow,
         transport: &mut Transport<IO>,
     ) {
-        let opt_body = &found.service.config().opt_body;
-        let options = self.shared.offer(found.options);
+        let opt_body = &service.config().opt_body;
+        let options = self.shared.offer(options.istag(self.tag().clone()));
         let head = match opt_body {
             None => options.to_response(asked),
             Some((kind, _)) => options.to_response_with_opt_body(asked, kind),
@@ -126,8 +126,7 @@ impl Exchange<'_> {
         if self.answering.one_way {
             return self.dismiss(transport);
         }
-        let head = error_head(status, &self.answering.tag).map_err(Error::from);
-        if let Err(error) = head.and_then(|head| self.put(head, Headers::new(), transport)) {
+        if let Err(error) = self.put_without_parts(status, transport) {
             tracing::error!(%error, "no answer can be sent");
             self.abort(transport);
         }
@@ -185,7 +184,10 @@ impl Exchange<'_> {
         transport: &mut Transport<IO>,
     ) -> Result<(), Error> {
         let Fields { headers, icap_trailer } = fields;
-        let mut builder = ResponseHead::builder(status).istag(&self.answering.tag);
+        if http.is_none() && headers.is_empty() {
+            return self.put_without_parts(status, transport);
+        }
+        let mut builder = ResponseHead::builder(status).istag(self.tag());
         let has_parts = http.is_some();
         if let Some((head, has_body)) = http {
             builder = builder.http(head).body(has_body);
@@ -204,6 +206,24 @@ impl Exchange<'_> {
         self.put(head, Headers::new(), transport)
     }
 
+    /// Sends a head that says nothing but its status.
+    fn put_without_parts<IO>(
+        &mut self,
+        status: StatusCode,
+        transport: &mut Transport<IO>,
+    ) -> Result<(), Error> {
+        self.close_if_stopping(transport);
+        transport.connection.respond_without_parts(status, self.tag())?;
+        self.record.answer(status, false);
+        Ok(())
+    }
+
+    fn close_if_stopping<IO>(&self, transport: &mut Transport<IO>) {
+        if self.shared.life.stop.is_set() {
+            transport.connection.close_after_answer();
+        }
+    }
+
     /// Sends a head, with an ICAP trailer where it promises one and has no body.
     fn put<IO>(
         &mut self,
@@ -211,16 +231,14 @@ impl Exchange<'_> {
         icap_trailer: Headers,
         transport: &mut Transport<IO>,
     ) -> Result<(), Error> {
-        if self.shared.life.stop.is_set() {
-            transport.connection.close_after_answer();
-        }
-        let status = head.status();
+        self.close_if_stopping(transport);
+        let (status, has_body) = (head.status(), head.has_body());
         if icap_trailer.is_empty() {
             transport.connection.respond(head)?;
         } else {
             transport.connection.respond_with_icap_trailer(head, icap_trailer)?;
         }
-        self.record.answer(status);
+        self.record.answer(status, has_body);
         Ok(())
     }
 

@@ -15,14 +15,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
-use icap_proto::{Headers, Method, RequestHead, StatusCode};
+use icap_proto::{Allow, Headers, IsTag, Method, RequestHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::answer::Answering;
 use super::original::{Original, Replay, Step};
-use super::reading::PreviewEnd;
+use super::reading::{PreviewEnd, Previewed};
 use super::record::Record;
 use super::sending_back::Splice;
 use super::transport::{Lost, Transport};
@@ -33,12 +34,14 @@ use crate::reply::TrailerFields;
 use crate::request::has_preview;
 use crate::router::{Found, Refusal};
 use crate::server::Shared;
-use crate::service::{Call, Permit};
+use crate::service::{BoxedService, Call, Permit};
 use crate::{BodyError, ReplyBody, Request, ServiceConfig, Timeouts};
 
 /// A request that is being answered.
 pub(super) struct Exchange<'a> {
     pub(super) shared: &'a Shared,
+    /// Who answers.
+    found: Result<Found<'a>, Refusal>,
     /// Of the service that is called.
     pub(super) config: Option<&'a ServiceConfig>,
     pub(super) work: Work<'a>,
@@ -46,6 +49,10 @@ pub(super) struct Exchange<'a> {
     /// The way to the reader of the body; `None` when there is no body to read.
     pub(super) feeder: Option<Feeder>,
     pub(super) preview: PreviewEnd,
+    /// What of it was read.
+    pub(super) previewed: Previewed,
+    /// What of the body came without the handler asking for it.
+    pub(super) arrived: Bytes,
     /// 100 Continue was sent, and the reader does not know yet.
     pub(super) continued: bool,
     /// The whole request has arrived.
@@ -53,7 +60,7 @@ pub(super) struct Exchange<'a> {
     /// The request broke off.
     pub(super) failure: Option<BodyError>,
     /// `None` when it will not be sent back in any case.
-    pub(super) original: Option<Original<'a>>,
+    pub(super) original: Option<Box<Original<'a>>>,
     /// What follows the body of the reply.
     pub(super) rest: Rest,
     /// The ICAP trailer that the answer promised.
@@ -110,14 +117,17 @@ impl<'a> Exchange<'a> {
             tracing::error!(service = head.uri().path(), error = panic, "the service failed");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, shared.tag.clone()))
         });
-        let tag = found.as_ref().map_or_else(|refusal| &refusal.tag, |found| &found.tag).clone();
+        let route = found.as_ref().ok().map(|found| found.path);
         let mut exchange = Self {
             shared,
+            found,
             config: None,
             work: Work::Done,
-            answering: Answering::new(&head, tag),
+            answering: Answering::new(&head),
             feeder: None,
             preview: PreviewEnd::None,
+            previewed: Previewed::default(),
+            arrived: Bytes::new(),
             continued: false,
             ended: false,
             failure: None,
@@ -129,37 +139,50 @@ impl<'a> Exchange<'a> {
             read_waited: Duration::ZERO,
             service_wait: None,
             discarded: 0,
-            record: Record::start(&head, peer),
+            record: Record::start(&head, peer, route),
             permit: None,
         };
         exchange.record.needed(transport.connection.take_used_leniency());
-        if let Ok(found) = &found {
-            exchange.record.found(found.path);
-        }
-        match found {
+        match &exchange.found {
             Ok(found) if *head.method() == Method::Options && !found.service.config().forwards => {
-                exchange.send_options(found, head.allow(), transport);
+                let (service, options) = (found.service, found.options.clone());
+                exchange.send_options(service, options, head.allow(), transport);
             }
-            Ok(found) => exchange.call(&found, head, peer, transport),
-            Err(refusal) => exchange.refuse(refusal.status, transport),
+            Ok(found) => {
+                let (service, offered) = (found.service, found.options.allow());
+                exchange.call(service, offered, head, peer, transport);
+            }
+            Err(refusal) => {
+                let status = refusal.status;
+                exchange.refuse(status, transport);
+            }
         }
         exchange
     }
 
+    /// The tag of every answer.
+    pub(super) fn tag(&self) -> &IsTag {
+        match &self.found {
+            Ok(found) => found.options.tag().unwrap_or(&self.shared.tag),
+            Err(refusal) => &refusal.tag,
+        }
+    }
+
     fn call<IO>(
         &mut self,
-        found: &Found<'a>,
+        service: &'a dyn BoxedService,
+        offered: Allow,
         head: Box<RequestHead>,
         peer: &Peer,
         transport: &mut Transport<IO>,
     ) {
-        let config = found.service.config();
+        let config = service.config();
         self.config = Some(config);
         self.answering.one_way = config.is_one_way(head.method());
         if !config.takes(&head) {
             return self.refuse(StatusCode::BAD_COMPOSITION, transport);
         }
-        self.permit = found.service.enter();
+        self.permit = service.enter();
         if self.permit.is_none() {
             tracing::warn!(service = self.record.service(), "refused: the service is busy");
             return self.refuse(StatusCode::SERVICE_UNAVAILABLE, transport);
@@ -168,7 +191,7 @@ impl<'a> Exchange<'a> {
         if has_body && has_preview(&head) {
             self.preview = PreviewEnd::Ahead;
         }
-        let (allowed, offered) = (head.allow(), found.options.allow());
+        let allowed = head.allow();
         let may_need_it =
             !allowed.no_content || (offered.partial_content && !allowed.partial_content);
         if may_need_it && !config.forwards {
@@ -177,12 +200,12 @@ impl<'a> Exchange<'a> {
         let (feeder, reader) = has_body.then(cell).unzip();
         self.feeder = feeder;
         #[cfg_attr(not(feature = "identity"), expect(unused_mut))]
-        let mut request = Request::new(head, peer.clone(), reader);
+        let mut request = Request::new(head, peer.clone(), reader, self.arrived_preview(transport));
         #[cfg(feature = "identity")]
         {
             request.is_trusted = config.trusts(peer);
         }
-        self.work = Work::Calling(found.service.call(request));
+        self.work = Work::Calling(service.call(request));
     }
 
     /// Ready when the answer is queued to its end, or broken off.
@@ -222,11 +245,16 @@ impl<'a> Exchange<'a> {
             let waiting = self.waiting(full);
             ready!(transport.poll_deadline(waiting, cx))?;
             if self.read_wait.is_some() {
-                self.fail(BodyError::TimedOut, transport, cx);
+                self.fail(BodyError::TimedOut, transport, cx.waker());
             } else {
                 self.give_up(transport);
             }
         }
+    }
+
+    /// When the answer was complete, if that was with its head.
+    pub(super) const fn ended(&self) -> Option<Instant> {
+        self.record.ended()
     }
 
     /// Since when and how long there is nothing to do: the client is waited for, or the service.

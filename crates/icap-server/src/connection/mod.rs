@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use icap_proto::server::Event;
-use icap_proto::{Error, IsTag, Misuse, RequestHead, ResponseHead, StatusCode};
+use icap_proto::{Error, RequestHead, ResponseHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -44,6 +44,7 @@ where
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }
+                between.ended = exchange.ended();
             }
             Ok(Next::LookAgain) => tokio::task::yield_now().await,
             Ok(Next::Close) => return transport.close().await,
@@ -68,11 +69,6 @@ pub(crate) fn refusal(shared: &Shared) -> Bytes {
     answer.build().map(|answer| answer.to_bytes()).unwrap_or_default()
 }
 
-/// An error answer without anything in it.
-fn error_head(status: StatusCode, tag: &IsTag) -> Result<ResponseHead, Misuse> {
-    ResponseHead::builder(status).istag(tag).build()
-}
-
 /// The time between the answer to one request and the head of the next.
 struct Between<'a> {
     shared: &'a Shared,
@@ -80,6 +76,8 @@ struct Between<'a> {
     stop: Listener<'a>,
     /// What is waited for, and since when.
     waiting: Option<(Phase, Instant)>,
+    /// When the last answer was complete, if that is known; written it was at most one turn later.
+    ended: Option<Instant>,
     /// A request that waits until the client has taken the answers before it.
     next: Option<Box<RequestHead>>,
     /// The server stops, and requests that have arrived were looked for since.
@@ -107,7 +105,7 @@ enum Phase {
 impl<'a> Between<'a> {
     fn new(peer: &'a Peer, shared: &'a Shared) -> Self {
         let stop = shared.life.stop.listen();
-        Self { shared, peer, stop, waiting: None, next: None, looked_again: false }
+        Self { shared, peer, stop, waiting: None, ended: None, next: None, looked_again: false }
     }
 
     fn poll_next<IO>(
@@ -173,6 +171,7 @@ impl<'a> Between<'a> {
         if !written && (connection.is_idle() || self.next.is_some()) {
             // For the client to take the last answer, which has a deadline of its own.
             self.waiting = None;
+            self.ended = None;
             return None;
         }
         let (phase, limit) = match (connection.is_idle(), connection.is_unanswered()) {
@@ -182,7 +181,7 @@ impl<'a> Between<'a> {
         };
         let since = match self.waiting {
             Some((same, since)) if same == phase => since,
-            _ => Instant::now(),
+            _ => self.ended.take().unwrap_or_else(Instant::now),
         };
         self.waiting = Some((phase, since));
         Some((since, limit))
@@ -204,9 +203,6 @@ impl<'a> Between<'a> {
     }
 
     fn answer<IO>(&self, status: StatusCode, transport: &mut Transport<IO>) -> bool {
-        error_head(status, &self.shared.tag)
-            .map_err(Error::from)
-            .and_then(|head| transport.connection.respond(head))
-            .is_ok()
+        transport.connection.respond_without_parts(status, &self.shared.tag).is_ok()
     }
 }

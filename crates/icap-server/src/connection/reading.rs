@@ -2,7 +2,7 @@
 
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use icap_proto::server::Event;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -19,6 +19,8 @@ use crate::body_cell::{Demand, Item, Want};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Reader,
+    /// For a reader that is not there yet.
+    Arrived,
     /// To send it back later.
     Keep,
     Echo,
@@ -39,7 +41,53 @@ pub(super) enum PreviewEnd {
     Whole,
 }
 
+/// The preview, until its end tells whether it is the whole body.
+#[derive(Debug, Default)]
+pub(super) struct Previewed {
+    bytes: Bytes,
+    gathered: BytesMut,
+}
+
+impl Previewed {
+    fn push(&mut self, data: Bytes) {
+        // Nearly always it comes in one piece.
+        if self.bytes.is_empty() {
+            self.bytes = data;
+            return;
+        }
+        if self.gathered.is_empty() {
+            self.gathered.extend_from_slice(&self.bytes);
+        }
+        self.gathered.extend_from_slice(&data);
+    }
+
+    pub(super) fn take(&mut self) -> Bytes {
+        let Self { bytes, gathered } = std::mem::take(self);
+        if gathered.is_empty() { bytes } else { gathered.freeze() }
+    }
+}
+
 impl Exchange<'_> {
+    /// The preview if it has come with the head: the handler need not wait for it. Nothing is read for it.
+    pub(super) fn arrived_preview<IO>(
+        &mut self,
+        transport: &mut Transport<IO>,
+    ) -> Option<(Bytes, bool)> {
+        // What may have to be sent back waits for room to keep it.
+        while self.preview == PreviewEnd::Ahead && self.original.is_none() && self.failure.is_none()
+        {
+            // An error comes again when the handler asks.
+            let Ok(Some(event)) = transport.connection.poll_event() else { return None };
+            self.take(event, Purpose::Arrived, transport, Waker::noop());
+        }
+        let complete = self.preview == PreviewEnd::Whole;
+        if !complete && self.preview != PreviewEnd::Waits {
+            return None;
+        }
+        self.arrived = self.previewed.take();
+        Some((self.arrived.clone(), complete))
+    }
+
     /// Reads what is asked for; true when something came of it.
     pub(super) fn poll_body<IO>(
         &mut self,
@@ -51,7 +99,7 @@ impl Exchange<'_> {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         if demand.is_some_and(|demand| demand.want == Want::Continue) {
-            self.proceed(transport, cx);
+            self.proceed(transport, cx.waker());
             return Ok(true);
         }
         let mut waiting = self.read_wait.take();
@@ -68,9 +116,9 @@ impl Exchange<'_> {
             match transport.connection.poll_event() {
                 Ok(Some(event)) => {
                     let is_data = matches!(event, Event::Data(_));
-                    self.take(event, purpose, transport, cx);
+                    self.take(event, purpose, transport, cx.waker());
                     if is_data && purpose == Purpose::Reader {
-                        self.take_more(transport, cx);
+                        self.take_more(transport, cx.waker());
                     }
                     return Ok(true);
                 }
@@ -82,7 +130,7 @@ impl Exchange<'_> {
                     self.count_wait(waiting.take());
                 }
                 Err(error) => {
-                    self.fail(error.into(), transport, cx);
+                    self.fail(error.into(), transport, cx.waker());
                     return Ok(true);
                 }
             }
@@ -95,13 +143,13 @@ impl Exchange<'_> {
 
     /// Gives a reader that sends it on what has been read already: several chunks are one write then. It is never more
     /// than the connection's buffer has.
-    fn take_more<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>) {
+    fn take_more<IO>(&mut self, transport: &mut Transport<IO>, own: &Waker) {
         let mut is_data = self.config.is_some_and(|config| config.forwards);
         while is_data && self.failure.is_none() {
             // An error comes again when more is asked for.
             let Ok(Some(event)) = transport.connection.poll_event() else { return };
             is_data = matches!(event, Event::Data(_));
-            self.take(event, Purpose::Reader, transport, cx);
+            self.take(event, Purpose::Reader, transport, own);
         }
     }
 
@@ -139,22 +187,25 @@ impl Exchange<'_> {
         event: Event,
         purpose: Purpose,
         transport: &mut Transport<IO>,
-        cx: &Context<'_>,
+        own: &Waker,
     ) {
         if !matches!(event, Event::Data(_)) {
             self.record.needed(transport.connection.take_used_leniency());
         }
         match event {
-            Event::Data(data) => self.take_data(data, purpose, transport, cx),
+            Event::Data(data) => self.take_data(data, purpose, transport, own),
             Event::PreviewEnd { complete, .. } => {
                 self.preview = if complete { PreviewEnd::Whole } else { PreviewEnd::Waits };
                 if complete {
                     self.record.preview(PreviewResult::Whole);
                 }
                 match purpose {
-                    Purpose::Reader => self.deliver(Item::PreviewEnd { complete }, cx),
+                    Purpose::Reader => {
+                        let bytes = self.previewed.take();
+                        self.deliver(Item::Preview { bytes, complete }, own);
+                    }
                     Purpose::Keep => self.begin_splice(transport),
-                    Purpose::Echo | Purpose::Discard => {}
+                    Purpose::Arrived | Purpose::Echo | Purpose::Discard => {}
                 }
             }
             Event::End { trailers, icap_trailer, .. } => {
@@ -165,10 +216,10 @@ impl Exchange<'_> {
                     original.end(trailers.clone());
                 }
                 match purpose {
-                    Purpose::Reader => self.deliver(Item::End { trailers, icap_trailer }, cx),
+                    Purpose::Reader => self.deliver(Item::End { trailers, icap_trailer }, own),
                     Purpose::Echo if self.skips() => self.cut_short(transport),
                     Purpose::Echo => self.finish(&trailers, transport),
-                    Purpose::Keep | Purpose::Discard => {}
+                    Purpose::Arrived | Purpose::Keep | Purpose::Discard => {}
                 }
             }
             _ => {}
@@ -180,18 +231,22 @@ impl Exchange<'_> {
         mut data: Bytes,
         purpose: Purpose,
         transport: &mut Transport<IO>,
-        cx: &Context<'_>,
+        own: &Waker,
     ) {
         let length = data.len() as u64;
         self.record.bytes_in = self.record.bytes_in.saturating_add(length);
         if self.config.is_some_and(|config| self.record.bytes_in > config.max_body) {
-            return self.fail(BodyError::TooLong, transport, cx);
+            return self.fail(BodyError::TooLong, transport, own);
         }
         if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original) {
             original.keep(&data);
         }
         match purpose {
-            Purpose::Reader => self.deliver(Item::Data(data), cx),
+            Purpose::Reader | Purpose::Arrived if self.preview == PreviewEnd::Ahead => {
+                self.previewed.push(data);
+            }
+            Purpose::Arrived => {}
+            Purpose::Reader => self.deliver(Item::Data(data), own),
             Purpose::Keep => {}
             Purpose::Echo => {
                 if let Work::Echoing { skip: left } = &mut self.work {
@@ -209,16 +264,16 @@ impl Exchange<'_> {
     }
 
     /// The reader asks for what follows the preview.
-    fn proceed<IO>(&mut self, transport: &mut Transport<IO>, cx: &Context<'_>) {
+    fn proceed<IO>(&mut self, transport: &mut Transport<IO>, own: &Waker) {
         if std::mem::take(&mut self.continued) {
-            return self.deliver(Item::Continued, cx);
+            return self.deliver(Item::Continued, own);
         }
         if !matches!(self.work, Work::Calling(_)) {
-            return self.fail_reader(BodyError::Answered, cx.waker());
+            return self.fail_reader(BodyError::Answered, own);
         }
         match self.send_continue(transport) {
-            Ok(()) => self.deliver(Item::Continued, cx),
-            Err(error) => self.fail(error.into(), transport, cx),
+            Ok(()) => self.deliver(Item::Continued, own),
+            Err(error) => self.fail(error.into(), transport, own),
         }
     }
 
@@ -227,17 +282,17 @@ impl Exchange<'_> {
         &mut self,
         transport: &mut Transport<IO>,
     ) -> Result<(), icap_proto::Error> {
-        transport.connection.send_continue(&self.answering.tag)?;
+        transport.connection.send_continue(self.tag())?;
         self.preview = PreviewEnd::None;
         self.record.preview(PreviewResult::Continued);
         Ok(())
     }
 
     /// Gives the service something to go on with.
-    fn deliver(&mut self, item: Item, cx: &Context<'_>) {
+    fn deliver(&mut self, item: Item, own: &Waker) {
         self.service_wait = None;
         if let Some(feeder) = &mut self.feeder {
-            feeder.deliver(item, cx);
+            feeder.deliver(item, own);
         }
     }
 
@@ -246,7 +301,7 @@ impl Exchange<'_> {
         &mut self,
         error: BodyError,
         transport: &mut Transport<IO>,
-        cx: &Context<'_>,
+        own: &Waker,
     ) {
         tracing::warn!(
             client = self.record.client(),
@@ -256,7 +311,7 @@ impl Exchange<'_> {
         );
         self.failure = Some(error);
         self.read_wait = None;
-        self.fail_reader(error, cx.waker());
+        self.fail_reader(error, own);
         match self.work {
             Work::Echoing { .. } => self.abort(transport),
             Work::Proceeding(_) => self.refuse(status_of(error), transport),

@@ -16,11 +16,14 @@ pub(super) struct Record<'a> {
     /// The path of the service that was found.
     route: Option<&'a str>,
     method: Method,
-    uri: ServiceUri,
+    /// What the client called it, when that is another path.
+    uri: Option<ServiceUri>,
     /// Where all that happens meanwhile belongs.
     pub(super) span: Span,
     started: Instant,
     answered: Option<Instant>,
+    /// The answer was complete with its head.
+    ended: Option<Instant>,
     /// The status of the answer, once there is one.
     status: Option<StatusCode>,
     preview: Option<PreviewResult>,
@@ -48,7 +51,7 @@ pub(super) enum PreviewResult {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn start(head: &RequestHead, peer: &'a Peer) -> Self {
+    pub(super) fn start(head: &RequestHead, peer: &'a Peer, route: Option<&'a str>) -> Self {
         let span = tracing::info_span!(
             target: "icap_server",
             "transaction",
@@ -58,12 +61,13 @@ impl<'a> Record<'a> {
         );
         Self {
             peer,
-            route: None,
+            route,
             method: head.method().clone(),
-            uri: head.uri().clone(),
+            uri: (route != Some(head.uri().path())).then(|| head.uri().clone()),
             span,
             started: Instant::now(),
             answered: None,
+            ended: None,
             status: None,
             preview: has_preview(head).then_some(PreviewResult::Decided),
             verdict: None,
@@ -79,17 +83,20 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn service(&self) -> &str {
-        self.uri.path()
-    }
-
-    pub(super) const fn found(&mut self, route: &'a str) {
-        self.route = Some(route);
+        self.uri.as_ref().map(ServiceUri::path).or(self.route).unwrap_or_default()
     }
 
     /// A head of an answer is on its way.
-    pub(super) fn answer(&mut self, status: StatusCode) {
-        self.answered = Some(Instant::now());
+    pub(super) fn answer(&mut self, status: StatusCode, has_body: bool) {
+        let now = Instant::now();
+        self.answered = Some(now);
+        self.ended = (!has_body).then_some(now);
         self.status = Some(status);
+    }
+
+    /// When the answer was complete, if that was with its head.
+    pub(super) const fn ended(&self) -> Option<Instant> {
+        self.ended
     }
 
     pub(super) const fn preview(&mut self, result: PreviewResult) {
@@ -97,8 +104,10 @@ impl<'a> Record<'a> {
     }
 
     /// What was read would have been refused without these switches.
-    pub(super) const fn needed(&mut self, leniency: Leniency) {
-        self.leniency = self.leniency.union(leniency);
+    pub(super) fn needed(&mut self, leniency: Leniency) {
+        if leniency != Leniency::strict() {
+            self.leniency = self.leniency.union(leniency);
+        }
     }
 
     pub(super) const fn verdict(&mut self, kind: &Kind) {
@@ -130,16 +139,19 @@ impl PreviewResult {
 /// Written however the transaction ends.
 impl Drop for Record<'_> {
     fn drop(&mut self) {
-        let ended = Instant::now();
-        let leniency: Vec<_> = self.leniency.names().collect();
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        let leniency: Vec<_> = match self.leniency == Leniency::strict() {
+            true => Vec::new(),
+            false => self.leniency.names().collect(),
+        };
         tracing::info!(
             target: "icap_server::access",
             parent: &self.span,
             client = self.peer.client(),
             certificate = self.peer.certificate(),
             method = self.method.as_str(),
-            service = self.uri.path(),
-            route = self.route.filter(|route| *route != self.uri.path()),
+            service = self.service(),
+            route = self.route.filter(|_| self.uri.is_some()),
             status = self.status.map(StatusCode::as_u16),
             verdict = self.verdict,
             preview = self.preview.map(PreviewResult::as_str),

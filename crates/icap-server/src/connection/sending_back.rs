@@ -24,7 +24,7 @@ impl Exchange<'_> {
             self.respond(StatusCode::OK, None, fields, transport);
             return;
         }
-        let head = self.original.as_mut().and_then(Original::take_head);
+        let head = self.original.as_mut().and_then(|original| original.take_head());
         let replay = match self.replay(0) {
             Ok(replay) => replay,
             Err(error) => {
@@ -62,8 +62,8 @@ impl Exchange<'_> {
             self.rest = Rest::UseOriginal(offset);
             return self.begin(StatusCode::PARTIAL_CONTENT, splice, transport);
         }
-        if self.original.is_none() && self.record.bytes_in == 0 {
-            self.keep_original(None);
+        if self.original.is_none() {
+            self.keep_unread();
         }
         if let Err(error) = self.is_kept() {
             self.log_incomplete(error);
@@ -107,8 +107,22 @@ impl Exchange<'_> {
     pub(super) fn keep_original(&mut self, head: Option<HttpHead>) {
         self.original = self.config.map(|config| {
             let limit = config.echo_limit.unwrap_or(self.shared.echo_limit);
-            Original::new(head, limit, &config.spool)
+            Box::new(Original::new(head, limit, &config.spool))
         });
+    }
+
+    /// The same, when nothing was read but what had come with the head.
+    fn keep_unread(&mut self) {
+        let arrived = match self.arrived.is_empty() {
+            true => self.previewed.take(),
+            false => std::mem::take(&mut self.arrived),
+        };
+        if self.record.bytes_in == arrived.len() as u64 {
+            self.keep_original(None);
+            if let Some(original) = &mut self.original {
+                original.keep(&arrived);
+            }
+        }
     }
 
     fn is_kept(&self) -> Result<(), Incomplete> {

@@ -245,6 +245,24 @@ async fn what_nobody_announced_is_not_kept() {
     assert_eq!(ask(&mut client, "Allow: 204\r\n", &[BODY.as_bytes()], &[]).await.0, 200);
 }
 
+/// What came with the head may still be the original when the handler did not look at it.
+#[tokio::test]
+async fn what_nobody_read_is_there_without_an_announcement() {
+    let call = |request| new_beginning(request, Reads::Nothing, 3);
+    let unannounced = Server::new().service("/x", service_fn(options(), call)).unwrap();
+    let mut client = connect_to(unannounced);
+    let head = respmod("Preview: 4\r\nAllow: 204\r\n");
+    for (first, second) in [("4\r\nabcd\r\n0\r\n\r\n", ""), ("2\r\nab\r\n", "2\r\ncd\r\n0\r\n\r\n")]
+    {
+        client.say(head.clone() + first).await;
+        client.say(second).await;
+        assert_eq!(client.head().await.status().as_u16(), 100);
+        client.say("5\r\nefghi\r\n0\r\n\r\n").await;
+        assert_eq!(client.head().await.status().as_u16(), 200);
+        assert_eq!(ended(&mut client).await, (Ok(Bytes::from("NEWdefghi")), None));
+    }
+}
+
 #[tokio::test]
 async fn the_beginning_may_stream_out_of_the_original() {
     let call = |request: Request| async move {
