@@ -157,3 +157,111 @@ fn read_whole(mut file: impl Read, length: usize, room: &mut BytesMut) -> io::Re
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn unreadable() -> Loaded {
+        Loaded::Unreadable { path: PathBuf::new(), why: String::new() }
+    }
+
+    fn small(length: usize) -> Loaded {
+        Loaded::Small { path: PathBuf::new(), data: vec![0; length].into() }
+    }
+
+    fn loaded(path: &Path) -> Loaded {
+        load(Item::File(path.to_owned()), &mut BytesMut::new())
+    }
+
+    #[test]
+    fn a_file_is_small_up_to_its_bound() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        for length in [0, 1, SMALL] {
+            std::fs::write(&path, vec![7; length]).expect("room on the disk");
+            let Loaded::Small { data, .. } = loaded(&path) else { panic!("{length} is small") };
+            assert_eq!(data, vec![7; length]);
+        }
+        std::fs::write(&path, vec![7; SMALL + 1]).expect("room on the disk");
+        let Loaded::Large { bytes, .. } = loaded(&path) else { panic!("it is large") };
+        assert_eq!(bytes, 65_537);
+    }
+
+    #[test]
+    fn what_is_gone_when_it_is_read_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for path in [folder.path().join("gone"), folder.path().to_owned()] {
+            let Loaded::Unreadable { path: told, why } = loaded(&path) else { panic!("{path:?}") };
+            assert_eq!(told, path);
+            assert_eq!(why, std::fs::read(&path).expect_err("no file").to_string());
+        }
+    }
+
+    #[test]
+    fn a_file_is_as_long_as_it_was_or_an_error() {
+        let mut room = BytesMut::new();
+        let grown = read_whole(&b"abcd"[..], 3, &mut room).expect("three bytes");
+        let shrunk = read_whole(&b"ab"[..], 3, &mut room).expect_err("a byte is missing");
+        assert_eq!(shrunk.to_string(), "unexpected end of file");
+        // What there was of it is in no other file.
+        let next = read_whole(&b"efg"[..], 3, &mut room).expect("three bytes");
+        assert_eq!((&*grown, &*next), (&b"abc"[..], &b"efg"[..]));
+    }
+
+    #[test]
+    fn a_batch_has_bounds() {
+        let mut batch = Batch::default();
+        (1..BATCH_FILES).for_each(|_| batch.push(unreadable()));
+        assert!(!batch.is_full());
+        batch.push(unreadable());
+        assert!(batch.is_full());
+        assert_eq!(batch.take().len(), BATCH_FILES);
+
+        batch.push(small(BATCH_BYTES - SMALL));
+        assert!(!batch.is_full(), "one more of the largest fits");
+        batch.push(small(1));
+        assert!(batch.is_full());
+        batch.take();
+        assert!(!batch.is_full());
+    }
+
+    /// Without end, so that only the bounds can stop it.
+    #[test]
+    fn no_more_is_read_than_has_room() {
+        let (full, batches) = mpsc::channel(BATCHES);
+        let found = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&found);
+        let endless = std::iter::repeat_with(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Item::Stdin
+        });
+        let reader = std::thread::spawn({
+            let full = full.clone();
+            move || read_all(endless, &full)
+        });
+        let begun = Instant::now();
+        while full.capacity() > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the queue fills");
+            std::thread::yield_now();
+        }
+        drop(batches);
+        reader.join().expect("it ends when nobody wants more");
+        assert!(found.load(Ordering::Relaxed) <= (BATCHES + 1) * BATCH_FILES);
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_not_held_back() {
+        let (full, mut batches) = mpsc::channel(BATCHES);
+        let (go_on, wait) = std::sync::mpsc::channel();
+        let slow = std::iter::once(Item::Stdin).chain(std::iter::from_fn(move || wait.recv().ok()));
+        let reader = tokio::task::spawn_blocking(move || read_all(slow, &full));
+        assert_eq!(batches.recv().await.map(|batch| batch.len()), Some(1));
+        drop(go_on);
+        reader.await.expect("it ends with what was found");
+    }
+}
