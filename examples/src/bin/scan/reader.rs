@@ -260,7 +260,8 @@ mod tests {
         let (go_on, wait) = std::sync::mpsc::channel();
         let slow = std::iter::once(Item::Stdin).chain(std::iter::from_fn(move || wait.recv().ok()));
         let reader = tokio::task::spawn_blocking(move || read_all(slow, &full));
-        assert_eq!(batches.recv().await.map(|batch| batch.len()), Some(1));
+        let first = tokio::time::timeout(Duration::from_secs(60), batches.recv()).await;
+        assert_eq!(first.ok().flatten().map(|batch| batch.len()), Some(1));
         drop(go_on);
         reader.await.expect("it ends with what was found");
     }
