@@ -160,6 +160,29 @@ async fn folders_are_scanned_in_parallel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_of_any_size_go_whole_and_in_their_order() {
+    let (server, folder) = (server().await, tempfile::tempdir().expect("a folder"));
+    // Up to 65,536 bytes they are read ahead; three pieces of 64 KiB and a little are the last.
+    let sizes = [0usize, 1, 1024, 65_535, 65_536, 65_537, 200_000];
+    for number in 0..140 {
+        let size = sizes[number % sizes.len()];
+        let bytes: Vec<u8> = (0..size).map(|at| (at * 31 + number) as u8).collect();
+        fs::write(folder.path().join(format!("{number:03}")), bytes).expect("room on the disk");
+    }
+    let root = folder.path().display().to_string();
+    let uri = format!("{server}/echo");
+    let ran = scan(&["--type", "respmod", "-r", "-j", "1", "--json", &uri, &root]).await;
+    // What comes back is compared: another byte would be a modification.
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let rows = ran.json();
+    assert_eq!(rows.len(), 140);
+    for (number, row) in rows.iter().enumerate() {
+        assert_eq!(row["file"], path(&folder, &format!("{number:03}")));
+        assert_eq!(row["bytes"], sizes[number % sizes.len()], "{number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_standard_input_is_scanned() {
     let server = format!("{}/respmod", server().await);
     assert_eq!(scan_input(&[&server, "-"], b"hello").await.code, Some(0));

@@ -229,10 +229,7 @@ impl Headers {
 
     /// Bytes that the lines and one more field need at most.
     fn room_for(&self, name: &str, value: &[u8]) -> usize {
-        let framing = b": \r\n".len();
-        [self.lines.len(), name.len(), value.len(), framing]
-            .into_iter()
-            .fold(0, usize::saturating_add)
+        self.lines.len().saturating_add(line_len(name, value))
     }
 }
 
@@ -335,6 +332,7 @@ pub(crate) fn write_line(
     value: &[u8],
 ) -> Result<(), InvalidHeader> {
     check_line(name, value)?;
+    lines.reserve(line_len(name, value));
     put_line(lines, name, value);
     Ok(())
 }
@@ -347,6 +345,12 @@ fn check_line(name: &str, value: &[u8]) -> Result<(), InvalidHeader> {
         return Err(InvalidHeader::Value);
     }
     Ok(())
+}
+
+/// Bytes that a line needs at most.
+fn line_len(name: &str, value: &[u8]) -> usize {
+    let framing = b": \r\n".len();
+    name.len().saturating_add(value.len()).saturating_add(framing)
 }
 
 fn put_line(lines: &mut impl BufMut, name: &str, value: &[u8]) {

@@ -6,7 +6,7 @@ use crate::answer::{Answer, Body, Inner};
 use crate::compare::{self, Difference};
 use crate::evidence;
 use crate::fields::Fields;
-use crate::findings::{self, Findings};
+use crate::findings::{self, Findings, KnownFields};
 use crate::page;
 use crate::problem::{Problem, ProblemKind, speaks_of_licence};
 use crate::profile::{Profile, Replaced};
@@ -23,7 +23,8 @@ use crate::verdict::{
 /// marks of a failed scan, fields that name a finding, the shape of the message inside, the comparison with what was
 /// sent. A finding beats what the steps before it say: a server that contradicts itself has found something.
 pub(crate) fn evaluate(answer: &Answer<'_>, profile: &Profile) -> Verdict {
-    let case = Case { answer, profile, findings: findings::read(answer, profile) };
+    let known = KnownFields::of(answer, profile);
+    let case = Case { answer, profile, known, findings: findings::read(known) };
     case.delivery()
         .or_else(|| case.icap_status())
         .or_else(|| case.failed_scan())
@@ -37,6 +38,7 @@ pub(crate) fn evaluate(answer: &Answer<'_>, profile: &Profile) -> Verdict {
 struct Case<'a> {
     answer: &'a Answer<'a>,
     profile: &'a Profile,
+    known: KnownFields<'a>,
     findings: Findings,
 }
 
@@ -82,7 +84,7 @@ impl Case<'_> {
 
     /// `X-Error-Code`: Symantec Content Analysis says so with a 500, refusals by file type among it.
     fn error_code(&self) -> Option<Verdict> {
-        let code = findings::first_text(self.answer, &["X-Error-Code"])?;
+        let code = self.known.first_text(&["X-Error-Code"])?;
         let word = code.to_ascii_lowercase();
         let kind = match word.as_str() {
             "file_type_blocked" | "file_extension_blocked" => {
@@ -109,7 +111,9 @@ impl Case<'_> {
     /// 3. A scan that failed, though the status lets the message through.
     fn failed_scan(&self) -> Option<Verdict> {
         // Trellix DLP: the appliance may be told to let through what it cannot scan, and then says so.
-        let flag = findings::first_text(self.answer, &["X-MFE-PREVENT"])
+        let flag = self
+            .known
+            .first_text(&["X-MFE-PREVENT"])
             .filter(|flag| flag.to_ascii_uppercase().starts_with("SCANFAIL"));
         if let Some(flag) = flag {
             let detail = format!("X-MFE-PREVENT: {flag}");
@@ -268,7 +272,7 @@ impl Case<'_> {
     fn category(&self, details: &Details, nameless: bool) -> Category {
         let text = details.text.as_deref().unwrap_or_default().to_ascii_lowercase();
         let by_text = ["virus", "malware", "infect"].iter().any(|word| text.contains(word));
-        let by_url = || !findings::values(self.answer, "X-Attribute").is_empty();
+        let by_url = || !self.known.values("X-Attribute").is_empty();
         match (self.findings.category, self.profile.read.category) {
             (Some(category), _) => category,
             _ if !nameless || by_text => Category::Malware,

@@ -18,13 +18,13 @@ pub(crate) enum Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Names and values in wire order; a value comes with its folds.
-    pub(crate) fn iter(self) -> Box<dyn Iterator<Item = (&'a str, &'a [u8])> + 'a> {
-        match self {
-            Self::Parsed(headers) => {
-                Box::new(headers.iter().map(|field| (field.name, field.value)))
-            }
-            Self::Lines(lines) => Box::new(LooseFields { rest: lines }),
-        }
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let (parsed, loose) = match self {
+            Self::Parsed(headers) => (Some(headers), None),
+            Self::Lines(rest) => (None, Some(LooseFields { rest })),
+        };
+        let parsed = parsed.into_iter().flat_map(Headers::iter);
+        parsed.map(|field| (field.name, field.value)).chain(loose.into_iter().flatten())
     }
 
     /// Every value of this name.
@@ -35,7 +35,10 @@ impl<'a> Fields<'a> {
 
     /// The first value of this name.
     pub(crate) fn get(self, name: &str) -> Option<&'a [u8]> {
-        self.all(name).next()
+        match self {
+            Self::Parsed(headers) => headers.get(name).map(trim),
+            Self::Lines(_) => self.all(name).next(),
+        }
     }
 }
 

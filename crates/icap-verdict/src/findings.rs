@@ -60,6 +60,15 @@ pub(crate) struct Findings {
     pub(crate) allowing: Option<String>,
 }
 
+/// The fields of an answer that say something to this module: with a clean answer most often none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownFields<'a> {
+    answer: &'a Answer<'a>,
+    profile: &'a Profile,
+    /// There is at least one. Without any, nobody need look for each of them.
+    any: bool,
+}
+
 /// A scan that failed, as a field says it.
 #[derive(Debug)]
 pub(crate) struct Unscannable {
@@ -72,28 +81,32 @@ pub(crate) struct Unscannable {
 /// The names come from one kind of field: `X-Violations-Found` names best, then `X-Infection-Found`, then the shorter
 /// forms, which some products fill with a class of threats in the language of the administrator. The presence of a
 /// field alone is not enough: clean answers of some products carry them too.
-pub(crate) fn read(answer: &Answer<'_>, profile: &Profile) -> Findings {
+pub(crate) fn read(known: KnownFields<'_>) -> Findings {
+    if !known.any {
+        return Findings::default();
+    }
+    let profile = known.profile;
     let mut findings = Findings {
-        text: first_text(answer, &TEXTS),
-        rule: first_text(answer, &["X-ICAP-Profile"]),
+        text: known.first_text(&TEXTS),
+        rule: known.first_text(&["X-ICAP-Profile"]),
         ..Findings::default()
     };
     let mut sources = Vec::new();
     let mut resolutions = Vec::new();
-    violations(answer, profile, &mut findings, &mut sources, &mut resolutions);
-    infections(answer, &mut findings, &mut sources, &mut resolutions);
+    violations(known, &mut findings, &mut sources, &mut resolutions);
+    infections(known, &mut findings, &mut sources, &mut resolutions);
     // What was repaired may be named by any field, but may not be refused by one.
     let repaired = !resolutions.is_empty()
         && resolutions.iter().all(|resolution| *resolution == Some(Resolution::Repaired));
     let named = findings.refusing.take();
-    let refused = refusals::read(answer, &mut findings) | own_rules(answer, profile, &mut findings);
+    let refused = refusals::read(known, &mut findings) | own_rules(known, &mut findings);
     findings.repaired = repaired && !refused;
     for name in NAMES {
-        short_names(answer, name, &mut findings, &mut sources);
+        short_names(known, name, &mut findings, &mut sources);
     }
     let own = profile.read.fields.iter().filter(|rule| rule.means == FieldMeans::Threat);
     for rule in own {
-        short_names(answer, &rule.field, &mut findings, &mut sources);
+        short_names(known, &rule.field, &mut findings, &mut sources);
     }
     findings.refusing = named.or(findings.refusing);
     findings.threats = best(sources);
@@ -105,6 +118,38 @@ pub(crate) fn read(answer: &Answer<'_>, profile: &Profile) -> Findings {
     findings
 }
 
+impl<'a> KnownFields<'a> {
+    pub(crate) fn of(answer: &'a Answer<'a>, profile: &'a Profile) -> Self {
+        let inside = answer.http.into_iter().flat_map(|http| http.fields.iter());
+        let any = answer.icap.iter().chain(inside).any(|(name, _)| knows(name, profile));
+        Self { answer, profile, any }
+    }
+
+    /// Every value of a field once, ICAP head first. What the origin said in the message that was sent is no word of
+    /// the server.
+    pub(crate) fn values(&self, name: &str) -> Vec<&'a [u8]> {
+        debug_assert!(knows(name, self.profile), "{name}");
+        if !self.any {
+            return Vec::new();
+        }
+        let mut values: Vec<&[u8]> = self.answer.icap.all(name).take(MAX_THREATS).collect();
+        let inside = self.answer.http.map(|http| http.fields.all(name).take(MAX_THREATS));
+        for value in inside.into_iter().flatten() {
+            let is_sent = self.answer.sent.headers().get_all(name).any(|sent| sent == value);
+            if !is_sent && !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        values
+    }
+
+    /// The first of these fields that says something.
+    pub(crate) fn first_text(&self, names: &[&str]) -> Option<String> {
+        let texts = |name: &&str| self.values(name).into_iter().find_map(|v| said(printable(v)));
+        names.iter().find_map(texts)
+    }
+}
+
 /// Whether a field says something to this module.
 pub(crate) fn knows(name: &str, profile: &Profile) -> bool {
     let mut known = NAMES.iter().chain(&TEXTS).chain(&OTHERS).chain(&refusals::FIELDS);
@@ -112,39 +157,17 @@ pub(crate) fn knows(name: &str, profile: &Profile) -> bool {
         || profile.read.fields.iter().any(|rule| name.eq_ignore_ascii_case(&rule.field))
 }
 
-/// Every value of a field once, ICAP head first. What the origin said in the message that was sent is no word of the
-/// server.
-pub(crate) fn values<'a>(answer: &Answer<'a>, name: &str) -> Vec<&'a [u8]> {
-    let mut values: Vec<&[u8]> = answer.icap.all(name).take(MAX_THREATS).collect();
-    let inside = answer.http.map(|http| http.fields.all(name).take(MAX_THREATS));
-    for value in inside.into_iter().flatten() {
-        let is_sent = answer.sent.headers().get_all(name).any(|sent| sent == value);
-        if !is_sent && !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    values
-}
-
-/// The first of these fields that says something.
-pub(crate) fn first_text(answer: &Answer<'_>, names: &[&str]) -> Option<String> {
-    names
-        .iter()
-        .find_map(|name| values(answer, name).into_iter().find_map(|value| said(printable(value))))
-}
-
 fn violations(
-    answer: &Answer<'_>,
-    profile: &Profile,
+    known: KnownFields<'_>,
     findings: &mut Findings,
     sources: &mut Vec<Vec<Threat>>,
     resolutions: &mut Vec<Option<Resolution>>,
 ) {
     const NAME: &str = "X-Violations-Found";
-    let read = values(answer, NAME).into_iter().map(violations::read).filter(|found| found.any);
+    let read = known.values(NAME).into_iter().map(violations::read).filter(|found| found.any);
     let mut threats = Vec::new();
     for found in read {
-        if profile.read.violations == Violations::ScanErrors {
+        if known.profile.read.violations == Violations::ScanErrors {
             let text = found.threats.iter().find_map(|threat| threat.name.clone());
             let failed = || Unscannable { field: NAME.to_owned(), text };
             findings.unscannable.get_or_insert_with(failed);
@@ -162,14 +185,14 @@ fn violations(
 
 /// Whatever stands in the field says that something was found; a resolution of 0 does not mean that it may pass.
 fn infections(
-    answer: &Answer<'_>,
+    known: KnownFields<'_>,
     findings: &mut Findings,
     sources: &mut Vec<Vec<Threat>>,
     resolutions: &mut Vec<Option<Resolution>>,
 ) {
     const NAME: &str = "X-Infection-Found";
     let mut threats = Vec::new();
-    for found in values(answer, NAME).into_iter().map(infection::read) {
+    for found in known.values(NAME).into_iter().map(infection::read) {
         findings.refusing.get_or_insert_with(|| NAME.to_owned());
         findings.category = findings.category.or(found.category);
         if found.resolutions.is_empty() {
@@ -183,14 +206,14 @@ fn infections(
 
 /// A field whose value is the name of what was found, or a word for nothing.
 fn short_names(
-    answer: &Answer<'_>,
+    known: KnownFields<'_>,
     name: &str,
     findings: &mut Findings,
     sources: &mut Vec<Vec<Threat>>,
 ) {
-    let file = first_text(answer, &["X-FSecure-Infected-Filename"]);
+    let file = known.first_text(&["X-FSecure-Infected-Filename"]);
     let mut threats = Vec::new();
-    for value in values(answer, name) {
+    for value in known.values(name) {
         let mut found = names::read(value);
         for threat in &mut found {
             threat.file.clone_from(&file);
@@ -204,11 +227,11 @@ fn short_names(
 }
 
 /// What the profile of the user knows beside. Whether one of them refuses.
-fn own_rules(answer: &Answer<'_>, profile: &Profile, findings: &mut Findings) -> bool {
+fn own_rules(known: KnownFields<'_>, findings: &mut Findings) -> bool {
     let mut refused = false;
     let speaks =
-        |rule: &&FieldRule| values(answer, &rule.field).iter().any(|value| applies(rule, value));
-    for rule in profile.read.fields.iter().filter(speaks) {
+        |rule: &&FieldRule| known.values(&rule.field).iter().any(|value| applies(rule, value));
+    for rule in known.profile.read.fields.iter().filter(speaks) {
         let field = rule.field.to_string();
         match rule.means {
             FieldMeans::Block => {
@@ -216,7 +239,7 @@ fn own_rules(answer: &Answer<'_>, profile: &Profile, findings: &mut Findings) ->
                 findings.refusing.get_or_insert(field);
             }
             FieldMeans::Unscannable => {
-                let text = first_text(answer, &[&field]);
+                let text = known.first_text(&[&field]);
                 findings.unscannable.get_or_insert(Unscannable { field, text });
             }
             FieldMeans::Allow => {

@@ -4,6 +4,8 @@
 //! is a placeholder, `http://misc/<name>`, which nobody resolves; servers read the file name and type off it and write
 //! it to their logs.
 
+use std::borrow::Cow;
+
 #[cfg(feature = "identity")]
 use icap_proto::Identity;
 use icap_proto::{Headers, HttpHead, InvalidHeader, Method};
@@ -15,8 +17,8 @@ use crate::profile::{Direction, Profile};
 const PATH_SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The placeholder for where the file would be sent to or come from.
-const PLACEHOLDER: &str = "http://misc";
+/// The host of the placeholder for where the file would be sent to or come from.
+const PLACEHOLDER: &str = "misc";
 
 impl Direction {
     /// The ICAP method that goes with it.
@@ -128,32 +130,30 @@ impl<'a> File<'a> {
         profile: &Profile,
         direction: Direction,
     ) -> Result<Message, InvalidHeader> {
-        let placeholder =
-            || format!("{PLACEHOLDER}/{}", utf8_percent_encode(self.name, PATH_SEGMENT));
-        let url = self.url.map_or_else(placeholder, str::to_owned);
-        let host = ("Host", host(&url)?.to_owned());
+        let (url, host) = match self.url {
+            Some(url) => (Cow::Borrowed(url), host(url)?),
+            None => (self.placeholder().into(), PLACEHOLDER),
+        };
+        let host = ("Host", host);
+        let content_type = self.content_type.unwrap_or_else(|| guessed(self.name));
+        let length = self.length.map(|length| length.to_string());
+        let length = length.as_deref().map(|length| ("Content-Length", length));
+        let entity = std::iter::once(("Content-Type", content_type)).chain(length);
         let (request, response) = match direction {
             Direction::Upload => {
-                let fields = std::iter::once(host).chain(self.entity_fields());
+                let fields = std::iter::once(host).chain(entity);
                 (HttpHead::request(&profile.ask.http_method, &url, fields)?, None)
             }
             Direction::Download => {
-                let response = HttpHead::response(200, "OK", self.entity_fields())?;
+                let response = HttpHead::response(200, "OK", entity)?;
                 (HttpHead::request("GET", &url, [host])?, Some(response))
             }
         };
         Ok(Message { request, response, icap: self.icap_fields(profile)? })
     }
 
-    fn entity_fields(&self) -> Vec<(&'static str, String)> {
-        let guessed =
-            || mime_guess::from_path(self.name).first_or_octet_stream().essence_str().to_owned();
-        let content_type = self.content_type.map_or_else(guessed, str::to_owned);
-        let mut fields = vec![("Content-Type", content_type)];
-        if let Some(length) = self.length {
-            fields.push(("Content-Length", length.to_string()));
-        }
-        fields
+    fn placeholder(&self) -> String {
+        format!("http://{PLACEHOLDER}/{}", utf8_percent_encode(self.name, PATH_SEGMENT))
     }
 
     fn icap_fields(&self, profile: &Profile) -> Result<Headers, InvalidHeader> {
@@ -167,6 +167,11 @@ impl<'a> File<'a> {
         }
         Ok(icap)
     }
+}
+
+/// The media type that goes with the name.
+fn guessed(name: &str) -> &'static str {
+    mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream")
 }
 
 /// The authority of an absolute URL, without a user.
@@ -219,6 +224,20 @@ mod tests {
                 File::new("a").url(bad).message(Profile::auto(), Direction::Upload).is_err(),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn the_type_is_that_of_the_name() {
+        let named = [
+            ("a.pdf", "application/pdf"),
+            ("A.PDF", "application/pdf"),
+            ("a", "application/octet-stream"),
+            ("a.nobody-knows", "application/octet-stream"),
+        ];
+        for (name, media_type) in named {
+            let head = upload(name).request;
+            assert_eq!(head.headers().get("Content-Type"), Some(media_type.as_bytes()), "{name}");
         }
     }
 

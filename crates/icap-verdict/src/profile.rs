@@ -335,11 +335,14 @@ impl Profile {
         leniency
     }
 
-    pub(crate) fn is_marked(&self, fields: &[Fields<'_>]) -> bool {
-        self.marks.iter().any(|mark| {
-            let wanted = mark.contains.to_ascii_lowercase();
-            let holds = |value: &[u8]| printable(value).to_ascii_lowercase().contains(&wanted);
-            fields.iter().any(|fields| fields.all(&mark.field).any(holds))
-        })
+    pub(crate) fn is_marked(&self, name: &str, value: &[u8]) -> bool {
+        let named = |mark: &&Mark| name.eq_ignore_ascii_case(&mark.field);
+        self.marks.iter().filter(named).any(|mark| holds(&printable(value), &mark.contains))
     }
+}
+
+/// Whether a part of the text is this, compared without case.
+fn holds(text: &str, part: &str) -> bool {
+    let mut places = text.as_bytes().windows(part.len().max(1));
+    part.is_empty() || places.any(|place| place.eq_ignore_ascii_case(part.as_bytes()))
 }

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use crate::fields::Fields;
 use crate::profile::{Mark, Profile, Text, Texts};
+use crate::text::trim;
 
 static ALL: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     let mut all = vec![general::auto()];
@@ -34,9 +35,16 @@ pub(crate) fn auto() -> &'static Profile {
     &AUTO
 }
 
-/// The first profile whose marks are there.
+/// The first profile whose marks are there. An answer has few fields and there are many marks: every field is looked at
+/// once.
 pub(crate) fn recognise(fields: &[Fields<'_>]) -> Option<&'static Profile> {
-    ALL.iter().find(|profile| profile.is_marked(fields))
+    let mut first = None;
+    for (name, value) in fields.iter().flat_map(|fields| fields.iter()) {
+        let before = ALL.iter().take(first.unwrap_or(usize::MAX));
+        let marked = before.enumerate().find(|(_, profile)| profile.is_marked(name, trim(value)));
+        first = marked.map(|(at, _)| at).or(first);
+    }
+    ALL.get(first?)
 }
 
 fn profile(name: &'static str, product: &'static str) -> Profile {
@@ -75,5 +83,25 @@ mod tests {
             Some("symantec-dlp")
         );
         assert_eq!(Profile::named("nobody"), None);
+    }
+
+    #[test]
+    fn the_first_profile_is_recognised_wherever_its_mark_stands() {
+        let marks = || all().iter().flat_map(|profile| profile.marks.iter());
+        let value =
+            |mark: &Mark| if mark.contains.is_empty() { "x".into() } else { mark.contains.clone() };
+        for (one, other) in marks().flat_map(|one| marks().map(move |other| (one, other))) {
+            let line = |mark: &Mark| format!("{}: {}\r\n", mark.field, value(mark));
+            let (there, back) = (line(one) + &line(other), line(other) + &line(one));
+            let name = |lines: &str| {
+                let found = recognise(&[Fields::Lines(lines.as_bytes())]);
+                found.map(|profile| profile.name.clone()).expect("a mark is there")
+            };
+            let both = name(&there);
+            assert_eq!(both, name(&back), "{there}");
+            let place = |name: &str| all().iter().position(|profile| profile.name == name);
+            let first = [one, other].map(|mark| place(&name(&line(mark)))).into_iter().min();
+            assert_eq!(place(&both), first.flatten(), "{there}");
+        }
     }
 }

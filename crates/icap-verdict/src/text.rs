@@ -10,6 +10,9 @@ pub(crate) fn printable(value: &[u8]) -> String {
 }
 
 pub(crate) fn printable_up_to(value: &[u8], most: usize) -> String {
+    if let Some(text) = plain(value).filter(|text| text.len() <= most) {
+        return text.to_owned();
+    }
     // Eight bytes for each character that is kept; of a megabyte the rest is not looked at.
     let looked_at = value.len().min(most.saturating_mul(8));
     let text = String::from_utf8_lossy(value.get(..looked_at).unwrap_or_default());
@@ -22,6 +25,19 @@ pub(crate) fn printable_up_to(value: &[u8], most: usize) -> String {
     }
     kept.truncate(kept.trim_end().len());
     kept
+}
+
+/// Most values are fit as they are: visible ASCII, with single blanks between.
+fn plain(value: &[u8]) -> Option<&str> {
+    let mut before = b' ';
+    for byte in value {
+        let is_single = *byte == b' ' && before != b' ';
+        if !byte.is_ascii_graphic() && !is_single {
+            return None;
+        }
+        before = *byte;
+    }
+    if before == b' ' { None } else { std::str::from_utf8(value).ok() }
 }
 
 /// Neither a control character nor one that hides or reorders its neighbours.
@@ -88,6 +104,9 @@ mod tests {
         assert_eq!(printable(&[b'a'; 200]).len(), 200);
         assert_eq!(printable(&[b'a'; 201]).len(), MAX_TEXT);
         assert_eq!(printable(b" a\x00\x1bb\t"), "ab");
+        for (value, text) in [("a b", "a b"), ("a  b", "a b"), (" a", "a"), ("a ", "a"), ("", "")] {
+            assert_eq!(printable(value.as_bytes()), text);
+        }
         assert_eq!(printable(b"a\r\n\t b"), "a b");
         assert_eq!(printable("a\u{202e}exe.txt\u{200b}".as_bytes()), "aexe.txt");
         assert_eq!(printable(b"a\xffb"), "a\u{fffd}b");

@@ -1,10 +1,9 @@
 //! Fields that refuse without naming a threat.
 
-use crate::answer::Answer;
 use crate::text::{decimal, printable, says_nothing};
 use crate::threat::Category;
 
-use super::{Findings, values};
+use super::{Findings, KnownFields};
 
 /// All of them, for the evidence.
 pub(super) const FIELDS: [&str; 8] = [
@@ -19,10 +18,10 @@ pub(super) const FIELDS: [&str; 8] = [
 ];
 
 /// Reads them; whether one refuses.
-pub(super) fn read(answer: &Answer<'_>, findings: &mut Findings) -> bool {
+pub(super) fn read(known: KnownFields<'_>, findings: &mut Findings) -> bool {
     let mut refused = false;
     for field in FIELDS {
-        for value in values(answer, field) {
+        for value in known.values(field) {
             let text = printable(value);
             let refuses = match field {
                 "X-Response-Info" => response_info(&text, findings),

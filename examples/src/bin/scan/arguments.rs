@@ -213,8 +213,12 @@ impl From<BalanceName> for Balance {
 
 /// A path for people: a file name may hold anything, also what a terminal obeys.
 pub(crate) fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if !text.contains(char::is_control) {
+        return text.into_owned();
+    }
     let mut shown = String::new();
-    for letter in path.to_string_lossy().chars() {
+    for letter in text.chars() {
         if letter.is_control() {
             shown.extend(letter.escape_default());
         } else {

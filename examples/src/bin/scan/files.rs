@@ -1,9 +1,10 @@
 //! The files that are to be scanned, found as they are wanted.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// The name of the standard input.
 pub(crate) const STDIN: &str = "-";
@@ -11,25 +12,13 @@ pub(crate) const STDIN: &str = "-";
 /// One thing to be scanned.
 #[derive(Debug)]
 pub(crate) enum Item {
-    File {
-        path: PathBuf,
-        bytes: u64,
-    },
+    File(PathBuf),
     Stdin,
     /// What cannot be scanned is not passed over in silence.
     Unreadable {
         path: PathBuf,
         why: String,
     },
-}
-
-impl Item {
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::File { path, .. } | Self::Unreadable { path, .. } => path,
-            Self::Stdin => Path::new(STDIN),
-        }
-    }
 }
 
 /// Finds files: those that were named, and with `recursive` those in folders that were named, in the order of their
@@ -57,14 +46,14 @@ impl Found {
         }
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && self.recursive => {
-                self.folder = Some(WalkDir::new(path).sort_by_file_name().into_iter());
+                self.folder = Some(WalkDir::new(path).sort_by(by_name).into_iter());
                 None
             }
             Ok(metadata) if metadata.is_dir() => {
                 let why = "is a folder; --recursive scans what is in it".to_owned();
                 Some(Item::Unreadable { path, why })
             }
-            Ok(metadata) if metadata.is_file() => Some(Item::File { path, bytes: metadata.len() }),
+            Ok(metadata) if metadata.is_file() => Some(Item::File(path)),
             Ok(_) => Some(Item::Unreadable { path, why: "is no file".to_owned() }),
             Err(error) => Some(Item::Unreadable { path, why: error.to_string() }),
         }
@@ -91,8 +80,13 @@ impl Iterator for Found {
     }
 }
 
+/// The order of names. Entries of one folder differ in nothing else, and whole paths need not be taken apart.
+fn by_name(one: &DirEntry, other: &DirEntry) -> Ordering {
+    one.path().as_os_str().cmp(other.path().as_os_str())
+}
+
 /// What an entry of a folder is; nothing when it is no file.
-fn inside(entry: walkdir::Result<walkdir::DirEntry>) -> Option<Item> {
+fn inside(entry: walkdir::Result<DirEntry>) -> Option<Item> {
     let entry = match entry {
         Ok(entry) => entry,
         Err(error) => {
@@ -104,7 +98,5 @@ fn inside(entry: walkdir::Result<walkdir::DirEntry>) -> Option<Item> {
     if !entry.file_type().is_file() {
         return None;
     }
-    // Where the length cannot be had, the file cannot be opened either, and that says why.
-    let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-    Some(Item::File { path: entry.into_path(), bytes })
+    Some(Item::File(entry.into_path()))
 }

@@ -16,7 +16,9 @@ mod check;
 mod files;
 mod output;
 mod progress;
+mod reader;
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,11 +28,12 @@ use tokio::sync::{Mutex, mpsc};
 
 use self::actions::Actions;
 use self::arguments::Arguments;
-use self::files::{Found, Item};
+use self::files::{Found, STDIN};
 use self::output::{Output, Row, Tally};
 use self::progress::Progress;
+use self::reader::{Ahead, Loaded};
 
-/// Files that were found and not scanned yet, and rows that were not printed yet.
+/// Rows that were not printed yet.
 const QUEUE: usize = 1024;
 
 #[tokio::main(flavor = "current_thread")]
@@ -81,26 +84,18 @@ fn scan_all(
     progress: Progress,
     jobs: usize,
 ) -> mpsc::Receiver<Row> {
-    let (finds, items) = mpsc::channel(QUEUE);
-    // Folders are read on a thread of their own, no faster than files are scanned.
-    tokio::task::spawn_blocking(move || {
-        for item in found {
-            if finds.blocking_send(item).is_err() {
-                return;
-            }
-        }
-    });
-    let items = Arc::new(Mutex::new(items));
+    let ahead = Arc::new(Mutex::new(Ahead::start(found)));
     let (done, rows) = mpsc::channel(QUEUE);
     for _ in 0..jobs {
-        let (scanner, items, done) = (scanner.clone(), Arc::clone(&items), done.clone());
+        let (scanner, ahead, done) = (scanner.clone(), Arc::clone(&ahead), done.clone());
         let (actions, progress) = (Arc::clone(&actions), progress.clone());
         tokio::spawn(async move {
             loop {
-                let next = items.lock().await.recv().await;
-                let Some(item) = next else { return };
-                let row = scan(&scanner, &item, &actions).await;
-                progress.done(&item, &row);
+                let next = ahead.lock().await.next().await;
+                let Some(loaded) = next else { return };
+                let bytes = loaded.bytes();
+                let row = scan(&scanner, loaded, &actions).await;
+                progress.done(bytes, &row);
                 if done.send(row).await.is_err() {
                     return;
                 }
@@ -110,15 +105,25 @@ fn scan_all(
     rows
 }
 
-async fn scan(scanner: &Scanner, item: &Item, actions: &Actions) -> Row {
-    let scanned = match item {
-        Item::File { path, .. } => scanner.scan_file(path).await.map_err(anyhow::Error::from),
-        Item::Stdin => {
-            scanner.scan_reader("stdin", tokio::io::stdin()).await.map_err(anyhow::Error::from)
+async fn scan(scanner: &Scanner, loaded: Loaded, actions: &Actions) -> Row {
+    let (file, scanned) = match loaded {
+        Loaded::Small { path, data } => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let scanned = scanner.scan_bytes(&name, data).await;
+            drop(name);
+            (path, scanned)
         }
-        Item::Unreadable { why, .. } => Err(anyhow::anyhow!("{why}")),
+        Loaded::Large { path, .. } => {
+            let scanned = Box::pin(scanner.scan_file(&path)).await;
+            (path, scanned)
+        }
+        Loaded::Stdin => {
+            let stdin = scanner.scan_reader("stdin", tokio::io::stdin());
+            (STDIN.into(), Box::pin(stdin).await)
+        }
+        Loaded::Unreadable { path, why } => (path, Err(io::Error::other(why))),
     };
-    let mut row = Row::new(item.path(), scanned);
+    let mut row = Row::new(file, scanned);
     actions.follow(&mut row).await;
     row
 }

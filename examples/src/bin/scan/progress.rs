@@ -1,5 +1,6 @@
 //! A bar for long work on a terminal.
 
+use std::fs;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -14,38 +15,45 @@ const LONG: Duration = Duration::from_millis(700);
 /// Counts bytes, and shows it when the standard error output is a terminal and the work takes long.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
-    bar: ProgressBar,
+    /// None where nobody would see it: counting asks for the time.
+    bar: Option<ProgressBar>,
 }
 
 impl Progress {
     pub(crate) fn start(found: &Found) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
-        if std::io::stderr().is_terminal() {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
             show_later(bar.clone());
             measure(bar.clone(), found.again());
-        }
+            bar
+        });
         Self { bar }
     }
 
     /// Bytes were read of a file.
     pub(crate) fn read(&self, bytes: u64) {
-        self.bar.inc(bytes);
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        }
     }
 
-    /// A file is done, of which the server may not have wanted all.
-    pub(crate) fn done(&self, item: &Item, row: &Row) {
-        if let Item::File { bytes, .. } = item {
-            self.bar.inc(bytes.saturating_sub(row.bytes()));
-        }
+    /// A file of so many bytes is done, of which the server may not have wanted all.
+    pub(crate) fn done(&self, bytes: u64, row: &Row) {
+        self.read(bytes.saturating_sub(row.bytes()));
     }
 
     /// Prints something without disturbing the bar.
     pub(crate) fn behind<T>(&self, print: impl FnOnce() -> T) -> T {
-        if self.bar.is_hidden() { print() } else { self.bar.suspend(print) }
+        match &self.bar {
+            Some(bar) if !bar.is_hidden() => bar.suspend(print),
+            _ => print(),
+        }
     }
 
     pub(crate) fn end(&self) {
-        self.bar.finish_and_clear();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -71,8 +79,9 @@ fn measure(bar: ProgressBar, found: Found) {
             if bar.is_finished() {
                 return;
             }
-            if let Item::File { bytes, .. } = item {
-                bar.inc_length(bytes);
+            if let Item::File(path) = item {
+                // Where the length cannot be had, the file cannot be opened either, and that says why.
+                bar.inc_length(fs::metadata(path).map_or(0, |metadata| metadata.len()));
             }
         }
     });

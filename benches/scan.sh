@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# scan beside icap-load: small files a second and answers a second from the same scan-server, with as many connections
+# and the same dialogue, in turn.
+#   benches/scan.sh
+#   SCAN_BENCH_FILES=2000 SCAN_BENCH_ROUNDS=3 benches/scan.sh
+# Needs Linux and a minute. Loopback only, files in $TMPDIR. Status 0 when every file and every answer was allowed,
+# whatever the figures.
+# shellcheck source=ci/interop/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../ci/interop/lib.sh"
+
+FILES=${SCAN_BENCH_FILES:-10000}
+ROUNDS=${SCAN_BENCH_ROUNDS:-9}
+PORT=${SCAN_BENCH_PORT:-18480}
+AT_ONCE=8
+# What is reached of the load generator's rate is held against this.
+GOAL=0.8
+export TIMEFORMAT='%R %U %S'
+
+#     NAME|BYTES OF A FILE|OPTIONS OF SCAN|OPTIONS OF ICAP-LOAD
+CASES=(
+    'all-in-preview|1024||--preview 1024'
+    '100-continue|4096||--preview 1024'
+    'no-preview|4096|--no-preview|'
+)
+
+main() {
+    local entry name bytes scan load round
+    cargo build --quiet --release -p icap-examples --bin scan --bin scan-server
+    cargo build --quiet --release -p icap-benches --bin icap-load
+    open_work
+    start server "$PORT" "$RELEASE/scan-server" --listen "127.0.0.1:$PORT"
+    echo "scan.sh: $FILES files, $AT_ONCE at a time, medians of $ROUNDS rounds [least..most]" >&2
+    printf '%-15s %6s %9s %11s  %-22s %s\n' case bytes files/s answers/s 'ratio' 'CPU us: scan, icap-load'
+    for entry in "${CASES[@]}"; do
+        IFS='|' read -r name bytes scan load <<<"$entry"
+        make_files "$bytes"
+        # The first of each warms up.
+        for ((round = 0; round <= ROUNDS; round++)); do
+            scan_once "$bytes" "$scan" || fail "scan: $(tail -n 1 "$WORK/scan.log")"
+            load_once "$bytes" "$load" || fail "icap-load: $(tail -n 1 "$WORK/load.log")"
+            if [ $round -gt 0 ]; then paste -d ' ' "$WORK/scan.time" "$WORK/load.time"; fi
+        done >"$WORK/figures"
+        report "$name" "$bytes" <"$WORK/figures"
+    done
+}
+
+# make_files BYTES: of noise, as the bodies of icap-load are.
+make_files() {
+    mkdir -p "$WORK/files-$1"
+    head -c $((FILES * $1)) /dev/urandom | split --bytes="$1" --numeric-suffixes --suffix-length=6 - "$WORK/files-$1/"
+}
+
+# scan_once BYTES OPTIONS: seconds, user and system time in $WORK/scan.time. Starting the program and finding the files
+# are part of it.
+# shellcheck disable=SC2086 # $2 is a list of words
+scan_once() {
+    { time timeout 60 "$RELEASE/scan" --type respmod --jobs $AT_ONCE $2 --recursive "icap://127.0.0.1:$PORT/respmod" \
+        "$WORK/files-$1" >"$WORK/rows" 2>"$WORK/scan.log"; } 2>"$WORK/scan.time"
+}
+
+# load_once BYTES OPTIONS: the same of icap-load for as many requests, in $WORK/load.time.
+# shellcheck disable=SC2086 # $2 is a list of words
+load_once() {
+    { time timeout 60 "$RELEASE/icap-load" "icap://127.0.0.1:$PORT/respmod" --connections $AT_ONCE --body "$1" $2 \
+        --expect 204 --count "$FILES" >"$WORK/load.log" 2>&1; } 2>"$WORK/load.time"
+}
+
+# report NAME BYTES: of lines with the seconds, user and system time of scan and of icap-load.
+report() {
+    awk -v name="$1" -v bytes="$2" -v files="$FILES" -v goal=$GOAL '
+        function median(list, n, i, j, t) {
+            for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j - 1]; j--) {
+                t = list[j]; list[j] = list[j - 1]; list[j - 1] = t
+            }
+            return list[int((n + 1) / 2)]
+        }
+        { scan[NR] = $1; load[NR] = $4; ratio[NR] = $4 / $1; scan_cpu[NR] = $2 + $3; load_cpu[NR] = $5 + $6 }
+        END {
+            r = median(ratio, NR)
+            words = sprintf("%.2f [%.2f..%.2f] %s", r, ratio[1], ratio[NR], r >= goal ? "met" : "missed")
+            printf "%-15s %6d %9.0f %11.0f  %-22s %.1f, %.1f\n", name, bytes, files / median(scan, NR),
+                files / median(load, NR), words, median(scan_cpu, NR) / files * 1e6, median(load_cpu, NR) / files * 1e6
+        }'
+}
+
+main
