@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes of one read or write.
-pub(crate) const SIZE: usize = 64 * 1024;
+/// Bytes of one read or write: two records of TLS. Twice as many save nothing more.
+pub(crate) const SIZE: usize = 32 * 1024;
 
 /// How many a thread keeps: what one task uses at once.
 const SPARE: usize = 3;
@@ -32,8 +32,12 @@ impl Buffer {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    pub(crate) const fn is_full(&self) -> bool {
+        self.end == SIZE
     }
 
     /// So many of the first bytes are done with.
@@ -99,15 +103,19 @@ impl Buffer {
     fn release(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         (self.start, self.end) = (0, 0);
-        SPARES.with_borrow_mut(|spares| {
-            if !bytes.is_empty() && spares.len() < SPARE {
-                spares.push(bytes);
-            }
-        });
+        // A spare one without room would look like the end of a stream to whom it is lent.
+        if bytes.len() == SIZE {
+            SPARES.with_borrow_mut(|spares| {
+                if spares.len() < SPARE {
+                    spares.push(bytes);
+                }
+            });
+        }
     }
 }
 
-/// A TCP connection below TLS: rustls asks for 4 KiB first, which is two reads for most of what comes.
+/// A TCP connection below TLS, read as much at once as there is: rustls by itself asks for 4 KiB first and never for more
+/// than a record.
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     stream: TcpStream,
@@ -132,9 +140,6 @@ impl AsyncRead for ReadAhead {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.ahead.is_empty() {
-            if buf.remaining() >= direct() {
-                return Pin::new(&mut this.stream).poll_read(cx, buf);
-            }
             ready!(this.ahead.poll_fill(&mut this.stream, cx))?;
         }
         let bytes = this.ahead.filled();
@@ -144,11 +149,6 @@ impl AsyncRead for ReadAhead {
         this.ahead.consume(taken);
         Poll::Ready(Ok(()))
     }
-}
-
-fn direct() -> usize {
-    static D: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *D.get_or_init(|| std::env::var("DIRECT").ok().and_then(|v| v.parse().ok()).unwrap_or(16000))
 }
 
 impl AsyncWrite for ReadAhead {
@@ -178,5 +178,51 @@ impl AsyncWrite for ReadAhead {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_takes_its_size_and_no_more() {
+        let mut buffer = Buffer::default();
+        assert!(buffer.is_empty() && !buffer.is_full());
+        assert_eq!(buffer.append(&[1; SIZE - 1]), SIZE - 1);
+        assert!(!buffer.is_full());
+        assert_eq!(buffer.append(&[2; 2]), 1);
+        assert!(buffer.is_full());
+        assert_eq!(buffer.append(&[3]), 0);
+        assert_eq!(buffer.filled().last(), Some(&2));
+        buffer.consume(SIZE - 1);
+        assert_eq!(buffer.filled(), [2]);
+    }
+
+    #[test]
+    fn an_empty_buffer_has_no_memory_and_lends_what_has_room() {
+        let mut buffer = Buffer::default();
+        // Twice: the second time there is nothing to give back.
+        for _ in 0..2 {
+            buffer.consume(0);
+            assert!(buffer.bytes.is_empty());
+        }
+        assert_eq!(buffer.append(b"abc"), 3);
+        buffer.consume(3);
+        assert!(buffer.bytes.is_empty() && buffer.filled().is_empty());
+        assert_eq!(buffer.append(b"abc"), 3);
+        SPARES.with_borrow(|spares| assert!(spares.iter().all(|spare| spare.len() == SIZE)));
+    }
+
+    #[test]
+    fn a_thread_keeps_few() {
+        let mut buffers: Vec<_> = (0..SPARE + 1).map(|_| Buffer::default()).collect();
+        for buffer in &mut buffers {
+            buffer.append(b"abc");
+        }
+        for buffer in &mut buffers {
+            buffer.consume(3);
+        }
+        SPARES.with_borrow(|spares| assert_eq!(spares.len(), SPARE));
     }
 }

@@ -22,7 +22,8 @@ impl Transactions {
 
     pub(crate) fn count(&self, method: &Method, status: Option<StatusCode>, complete: bool) {
         let kind = (method.clone(), status, complete);
-        if let Some(counter) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&kind) {
+        if let Some(counter) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&kind)
+        {
             return counter.increment(1);
         }
         let counter = self.counter(&kind);

@@ -94,9 +94,9 @@ impl Lines {
     /// Writes what waits, each time that a line has waited for long enough, until the end of the program.
     fn write_late(&self) {
         loop {
-            let waiting = self.came.wait_while(self.lock(), |waiting| {
-                waiting.lines.is_empty() && !waiting.closing
-            });
+            let waiting = self
+                .came
+                .wait_while(self.lock(), |waiting| waiting.lines.is_empty() && !waiting.closing);
             let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
             if waiting.closing {
                 return;

@@ -1,4 +1,7 @@
 //! One end of a tunnel.
+//!
+//! Memory: a side has some only for bytes that the other does not take yet; each holds at most [`buffer::SIZE`] of those
+//! that it is to send, and with TLS as many that it has read and a record or two.
 
 use std::io;
 use std::pin::Pin;
@@ -63,6 +66,16 @@ impl Side {
         }
     }
 
+    /// Whether it holds what has to be sent before more is read for it.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Plain(plain) => plain.output.is_full(),
+            // It sends at once all that can be sent.
+            Self::Front(tls) => tls.get_ref().1.wants_write(),
+            Self::Back(tls) => tls.get_ref().1.wants_write(),
+        }
+    }
+
     pub(crate) fn writer(&mut self) -> &mut (dyn AsyncWrite + Send + Unpin) {
         match self {
             Self::Plain(plain) => plain,
@@ -96,7 +109,8 @@ impl AsyncWrite for Plain {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, output, .. } = &mut *self;
-        if output.is_empty() && bytes.len() > 32768 {
+        // Copying it would not save a write.
+        if output.is_empty() && bytes.len() >= buffer::SIZE / 2 {
             return Pin::new(stream).poll_write(cx, bytes);
         }
         match output.append(bytes) {

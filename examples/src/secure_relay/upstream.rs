@@ -70,7 +70,9 @@ impl Server {
             let _ = stream.set_nodelay(true);
             Ok(match &self.tls {
                 None => Side::plain(stream),
-                Some(tls) => Side::back(tls.connector.connect(tls.name.clone(), ReadAhead::new(stream)).await?),
+                Some(tls) => Side::back(
+                    tls.connector.connect(tls.name.clone(), ReadAhead::new(stream)).await?,
+                ),
             })
         };
         let result = match timeout(patience, connecting).await {

@@ -72,13 +72,13 @@ impl Visitor<'_> {
 
     fn name(&mut self, field: &Field) -> fmt::Result {
         if !std::mem::take(&mut self.is_first) {
-            self.line.write_char(' ')?;
+            self.line.write_str(" ")?;
         }
         match field.name() {
             "message" => Ok(()),
             name => {
                 self.line.write_str(name)?;
-                self.line.write_char('=')
+                self.line.write_str("=")
             }
         }
     }
@@ -93,9 +93,9 @@ impl Visit for Visitor<'_> {
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         self.field(field, |line| match value.bytes().all(is_plain) {
             true => {
-                line.write_char('"')?;
+                line.write_str("\"")?;
                 line.write_str(value)?;
-                line.write_char('"')
+                line.write_str("\"")
             }
             false => write!(line, "{value:?}"),
         });
