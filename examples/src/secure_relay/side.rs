@@ -109,8 +109,8 @@ impl AsyncWrite for Plain {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, output, .. } = &mut *self;
-        // Copying it would not save a write.
-        if output.is_empty() && bytes.len() >= buffer::SIZE / 2 {
+        // A record is copied to go with the next. To copy more would save no write.
+        if output.is_empty() && bytes.len() > buffer::SIZE / 2 {
             return Pin::new(stream).poll_write(cx, bytes);
         }
         match output.append(bytes) {
