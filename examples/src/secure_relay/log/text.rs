@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
@@ -24,26 +24,27 @@ thread_local! {
 
 impl FormatTime for Clock {
     fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
-        let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else {
-            return time::SystemTime.format_time(line);
-        };
+        let now = since_1970();
         LAST.with_borrow_mut(|(second, text)| {
             if *second != now.as_secs() || text.is_empty() {
                 text.clear();
                 time::SystemTime.format_time(&mut Writer::new(text))?;
                 text.truncate(SECOND);
-                // It has looked at the time by itself, a little later.
-                let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                *second = now.as_secs();
-                if after.as_secs() != now.as_secs() {
+                // It has looked at the clock once more.
+                if since_1970().as_secs() != now.as_secs() {
                     text.clear();
                     return time::SystemTime.format_time(line);
                 }
+                *second = now.as_secs();
             }
             line.write_str(text)?;
             write!(line, ".{:06}Z", now.subsec_micros())
         })
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// `message name=value name=value`, strings in quotation marks.
@@ -121,7 +122,7 @@ mod tests {
             let output = Output::default();
             tracing::dispatcher::with_default(&subscribe(output.clone()), &log);
             let line = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
-            line[SECOND + ".000000Z".len()..].to_owned()
+            line.split_once("Z ").unwrap().1.to_owned()
         };
         let usual = format::debug_fn(|line, field, value| match field.name() {
             "message" => write!(line, "{value:?}"),
