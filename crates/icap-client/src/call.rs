@@ -14,7 +14,7 @@ use icap_proto::client::Event;
 use icap_proto::{Method, RequestBuilder, ServiceOptions, StatusCode, Transfer};
 use tokio::time::Instant;
 
-pub(crate) use self::forward::{forward, names_service};
+pub(crate) use self::forward::{Targets, forward, names_service};
 use self::send::{Answer, Call};
 use crate::adapted::Adapted;
 use crate::client::Shared;

@@ -8,7 +8,7 @@ use icap_proto::{IsTag, RequestBuilder, ServiceOptions, ServiceUri};
 
 use crate::authentication::Login;
 use crate::builder::ClientBuilder;
-use crate::call::{self, Failed};
+use crate::call::{self, Failed, Targets};
 use crate::connect::Dialer;
 use crate::error::{BoxError, Error, Failure, Invalid};
 use crate::forward::{Forward, Forwarded};
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     pub(crate) negotiation: Negotiation,
     pub(crate) login: Option<Login>,
+    pub(crate) targets: Targets,
 }
 
 #[derive(Debug)]
@@ -92,7 +93,9 @@ impl Client {
     ) -> Self {
         pool.set_cap(negotiation.connections());
         let pool = Arc::new(pool);
-        Self { shared: Arc::new(Shared { dialer, settings, templates, pool, negotiation, login }) }
+        let targets = Targets::default();
+        let shared = Shared { dialer, settings, templates, pool, negotiation, login, targets };
+        Self { shared: Arc::new(shared) }
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -101,8 +101,9 @@ impl Terms {
     pub(crate) fn request(&self, uri: ServiceUri) -> Result<RequestBuilder, InvalidHeader> {
         let head = &self.head;
         let mut request = RequestHead::builder(head.method().clone(), uri).body(head.has_body());
+        let names_more = head.headers().get("Connection").is_some();
         for field in head.headers().iter() {
-            if !self.is_hop_by_hop(field.name) {
+            if !self.is_hop_by_hop(field.name, names_more) {
                 request = request.header(field.name, unfold(field.value))?;
             }
         }
@@ -129,9 +130,10 @@ impl Terms {
         Ok(if allow.trailers { request.allow_trailers() } else { request })
     }
 
-    fn is_hop_by_hop(&self, name: &str) -> bool {
+    /// `names_more`: whether there is a `Connection` field, which may name others.
+    fn is_hop_by_hop(&self, name: &str, names_more: bool) -> bool {
         HOP_BY_HOP.iter().any(|known| known.eq_ignore_ascii_case(name))
-            || self.head.headers().has_member("Connection", name)
+            || names_more && self.head.headers().has_member("Connection", name)
     }
 }
 

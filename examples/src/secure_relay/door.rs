@@ -11,13 +11,14 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::server::TlsStream;
 
 use super::allow::{self, AllowList};
+use super::buffer::{self, ReadAhead};
 use super::config::Connection;
 use super::facts::Facts;
 use super::front::{ClientAuth, Front};
 use super::identity::{Certificates, Identity};
 use super::places::{Place, Places};
 use super::proxy;
-use super::side::{BUFFER, Side};
+use super::side::Side;
 
 /// The clients' side of a connection of the configuration.
 pub(crate) struct Door {
@@ -140,7 +141,7 @@ impl Door {
             Err(_) => Err(anyhow::anyhow!("no TLS handshake in time")),
         };
         let mut shaken = shaken.map_err(refuse(source, "handshake"))?;
-        shaken.get_mut().1.set_buffer_limit(Some(BUFFER));
+        shaken.get_mut().1.set_buffer_limit(Some(buffer::SIZE));
         Ok((Entered::Tls(Box::new(shaken)), source, place))
     }
 
@@ -157,7 +158,7 @@ impl Door {
 /// A client that was let in.
 pub(crate) enum Entered {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<ReadAhead>>),
 }
 
 impl From<Entered> for Side {

@@ -14,6 +14,7 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::{CertificateError, Error};
 use tokio_rustls::server::TlsStream;
 
+use super::buffer::ReadAhead;
 use super::facts::Facts;
 use super::identity::{Certificates, Identity};
 
@@ -56,15 +57,15 @@ impl Front {
     }
 
     /// Shakes hands.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> anyhow::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> anyhow::Result<TlsStream<ReadAhead>> {
         expect_tls(&stream).await?;
-        let stream = self.acceptor.accept(stream).await.map_err(reason)?;
+        let stream = self.acceptor.accept(ReadAhead::new(stream)).await.map_err(reason)?;
         self.check_dates(&stream)?;
         Ok(stream)
     }
 
     /// For a fingerprint they do not count.
-    fn check_dates(&self, stream: &TlsStream<TcpStream>) -> anyhow::Result<()> {
+    fn check_dates(&self, stream: &TlsStream<ReadAhead>) -> anyhow::Result<()> {
         if !self.dates_count {
             return Ok(());
         }

@@ -1,22 +1,14 @@
 //! `secure-relay` as a process: sub-commands, signals, log.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format;
 
 use super::args::{Arguments, Command, Flags};
-use super::config::{Config, Log};
+use super::config::Config;
 use super::service::Service;
-use super::{admin, check, import, new_identity, systemd};
-
-/// What is logged unless told otherwise. Transactions have a line of the relay's own, with what it knows of them; the
-/// span and the access log of the server say less and cost a tenth of a transaction.
-const LOGGED: &str = "info,icap_server=warn";
+use super::{admin, check, import, log, new_identity, systemd};
 
 /// Between two looks at the certificates.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,7 +40,7 @@ async fn run(flags: &Flags) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, 2),
     };
-    start_log(config.log);
+    let _log = log::start(config.log);
     match serve(flags, config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -112,23 +104,6 @@ async fn reload(service: &mut Service, flags: &Flags, config: &mut Config) {
     };
     metrics::counter!("secure_relay_reloads_total", "result" => result).increment(1);
     systemd::ready();
-}
-
-fn start_log(form: Log) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match form {
-        Log::Json => log.json().flatten_event(true).init(),
-        Log::Text => {
-            // Fields without wrappers for colours: they cost a third of the line where there are none.
-            let fields = format::debug_fn(|line, field, value| match field.name() {
-                "message" => write!(line, "{value:?}"),
-                name => write!(line, "{name}={value:?}"),
-            });
-            let ansi = std::io::stderr().is_terminal();
-            log.fmt_fields(fields.delimited(" ")).with_ansi(ansi).init();
-        }
-    }
 }
 
 impl Signals {

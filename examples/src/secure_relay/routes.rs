@@ -11,6 +11,7 @@ use icap::verdict::Profile;
 use icap_client::rustls::crypto::ring;
 
 use super::config::{self, ClientIp, Connection, Upstream};
+use super::counters::Transactions;
 
 /// Bytes of a body that are kept until a server has answered, so that another one can be asked.
 const REPLAY: u64 = 64 * 1024;
@@ -28,6 +29,7 @@ pub(crate) struct Routes {
     respmod: Option<Direction>,
     /// Connections that one client may have.
     most: u64,
+    pub(crate) transactions: Transactions,
     /// Counters of bytes from clients and to them.
     pub(crate) bytes: [metrics::Counter; 2],
 }
@@ -54,14 +56,16 @@ impl Routes {
             false => Some(direction(respmod)?),
         };
         let most = settings.max_connections.min(settings.max_per_source);
+        let name: Arc<str> = settings.name.as_str().into();
         Ok(Self {
-            name: settings.name.as_str().into(),
             client_ip: settings.client_ip,
             profile: settings.profile.as_deref().and_then(Profile::named),
             reqmod: reqmod_group,
             respmod: respmod_group,
             most: u64::try_from(most).unwrap_or(u64::MAX),
+            transactions: Transactions::new(name.clone()),
             bytes: bytes(&settings.name),
+            name,
         })
     }
 

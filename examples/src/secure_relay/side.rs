@@ -1,41 +1,40 @@
 //! One end of a tunnel.
 //!
-//! Memory: TLS sides lend the bytes that rustls has decrypted anyway, plain sides have a buffer only while there is
-//! something in it.
+//! Memory: a side has some only for bytes that the other does not take yet; each holds at most [`buffer::SIZE`] of those
+//! that it is to send, and with TLS as many that it has read and a record or two.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
-/// Bytes of one read of a plain side, and of unsent TLS records.
-pub(crate) const BUFFER: usize = 16 * 1024;
+use super::buffer::{self, Buffer, ReadAhead};
 
 /// A connection as the tunnel sees it.
 #[derive(Debug)]
 pub(crate) enum Side {
     Plain(Plain),
-    Front(Box<server::TlsStream<TcpStream>>),
-    Back(Box<client::TlsStream<TcpStream>>),
+    Front(Box<server::TlsStream<ReadAhead>>),
+    Back(Box<client::TlsStream<ReadAhead>>),
 }
 
 impl Side {
     pub(crate) fn plain(stream: TcpStream) -> Self {
-        Self::Plain(Plain { stream, buffer: Vec::new(), start: 0 })
+        Self::Plain(Plain { stream, input: Buffer::default(), output: Buffer::default() })
     }
 
     /// The server's end of TLS.
-    pub(crate) fn front(mut stream: server::TlsStream<TcpStream>) -> Self {
-        stream.get_mut().1.set_buffer_limit(Some(BUFFER));
+    pub(crate) fn front(mut stream: server::TlsStream<ReadAhead>) -> Self {
+        stream.get_mut().1.set_buffer_limit(Some(buffer::SIZE));
         Self::Front(Box::new(stream))
     }
 
     /// The client's end of TLS.
-    pub(crate) fn back(mut stream: client::TlsStream<TcpStream>) -> Self {
-        stream.get_mut().1.set_buffer_limit(Some(BUFFER));
+    pub(crate) fn back(mut stream: client::TlsStream<ReadAhead>) -> Self {
+        stream.get_mut().1.set_buffer_limit(Some(buffer::SIZE));
         Self::Back(Box::new(stream))
     }
 
@@ -43,8 +42,8 @@ impl Side {
     pub(crate) fn cut(&self) {
         let stream = match self {
             Self::Plain(plain) => &plain.stream,
-            Self::Front(tls) => tls.get_ref().0,
-            Self::Back(tls) => tls.get_ref().0,
+            Self::Front(tls) => tls.get_ref().0.get_ref(),
+            Self::Back(tls) => tls.get_ref().0.get_ref(),
         };
         let _ = stream.set_zero_linger();
     }
@@ -61,50 +60,76 @@ impl Side {
     /// So many of them have been taken.
     pub(crate) fn consume(&mut self, bytes: usize) {
         match self {
-            Self::Plain(plain) => plain.start = plain.start.saturating_add(bytes),
+            Self::Plain(plain) => plain.input.consume(bytes),
             Self::Front(tls) => Pin::new(tls).consume(bytes),
             Self::Back(tls) => Pin::new(tls).consume(bytes),
         }
     }
 
+    /// Whether it holds what has to be sent before more is read for it.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Plain(plain) => plain.output.is_full(),
+            // It sends at once all that can be sent.
+            Self::Front(tls) => tls.get_ref().1.wants_write(),
+            Self::Back(tls) => tls.get_ref().1.wants_write(),
+        }
+    }
+
     pub(crate) fn writer(&mut self) -> &mut (dyn AsyncWrite + Send + Unpin) {
         match self {
-            Self::Plain(plain) => &mut plain.stream,
+            Self::Plain(plain) => plain,
             Self::Front(tls) => tls,
             Self::Back(tls) => tls,
         }
     }
 }
 
-/// TCP, with a buffer while there is something to read.
+/// TCP. What is written is sent with the next flush, or when it is much.
 #[derive(Debug)]
 pub(crate) struct Plain {
     stream: TcpStream,
-    buffer: Vec<u8>,
-    start: usize,
+    input: Buffer,
+    output: Buffer,
 }
 
 impl Plain {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        while self.start >= self.buffer.len() {
-            if self.stream.poll_read_ready(cx)?.is_pending() {
-                self.buffer = Vec::new();
-                self.start = 0;
-                return Poll::Pending;
-            }
-            self.buffer.resize(BUFFER, 0);
-            match self.stream.try_read(&mut self.buffer) {
-                Ok(read) => {
-                    self.buffer.truncate(read);
-                    self.start = 0;
-                    if read == 0 {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.buffer.clear(),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        if self.input.is_empty() {
+            ready!(self.input.poll_fill(&mut self.stream, cx))?;
         }
-        Poll::Ready(Ok(self.buffer.get(self.start..).unwrap_or_default()))
+        Poll::Ready(Ok(self.input.filled()))
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self { stream, output, .. } = &mut *self;
+        // A record is copied to go with the next. To copy more would save no write.
+        if output.is_empty() && bytes.len() > buffer::SIZE / 2 {
+            return Pin::new(stream).poll_write(cx, bytes);
+        }
+        match output.append(bytes) {
+            0 => {
+                ready!(output.poll_drain(stream, cx))?;
+                Poll::Ready(Ok(output.append(bytes)))
+            }
+            taken => Poll::Ready(Ok(taken)),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, output, .. } = &mut *self;
+        output.poll_drain(stream, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, output, .. } = &mut *self;
+        ready!(output.poll_drain(stream, cx))?;
+        Pin::new(stream).poll_shutdown(cx)
     }
 }

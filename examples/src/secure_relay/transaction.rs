@@ -14,7 +14,11 @@ use icap::server::{BodyError, Ending, Incoming};
 use icap::verdict;
 use tokio::time::Instant;
 
+use super::counters;
 use super::routes::Routes;
+
+/// Where the lines of transactions say that they come from.
+pub(crate) const TARGET: &str = module_path!();
 
 /// What the log says of a transaction; it is written when this is dropped.
 pub(crate) struct Transaction {
@@ -92,8 +96,8 @@ impl Drop for Transaction {
     fn drop(&mut self) {
         let (bytes_in, bytes_out) = (self.upload.bytes.load(Ordering::Relaxed), self.bytes_out);
         let connection = &*self.routes.name;
-        let end = if self.complete { "complete" } else { "cut" };
         tracing::info!(
+            target: TARGET,
             connection,
             source = self.source.map(tracing::field::display),
             method = self.method.as_str(),
@@ -104,19 +108,13 @@ impl Drop for Transaction {
             bytes_in,
             bytes_out,
             milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "transaction {end}"
+            "transaction {}",
+            counters::end(self.complete)
         );
-        let label = |key: &'static str, value: &str| (key, value.to_owned());
-        let status = self.status.map_or(0, StatusCode::as_u16).to_string();
-        let labels = [
-            label("connection", connection),
-            label("method", self.method.as_str()),
-            label("status", &status),
-            label("end", end),
-        ];
-        metrics::counter!("secure_relay_transactions_total", &labels).increment(1);
+        self.routes.transactions.count(&self.method, self.status, self.complete);
         if let Some(verdict) = &self.verdict {
-            let labels = [label("connection", connection), label("verdict", verdict.as_str())];
+            let labels =
+                [("connection", connection.to_owned()), ("verdict", verdict.as_str().to_owned())];
             metrics::counter!("secure_relay_verdicts_total", &labels).increment(1);
         }
         let [from_client, to_client] = &self.routes.bytes;

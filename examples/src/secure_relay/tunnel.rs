@@ -145,9 +145,10 @@ impl Tunnel {
             if !self.stops && stop.as_mut().poll(cx).is_ready() {
                 self.stops = true;
             }
-            match self.poll_ways(client, upstream, cx) {
+            let now = Instant::now();
+            match self.poll_ways(client, upstream, now, cx) {
                 Poll::Ready(end) => Poll::Ready(end),
-                Poll::Pending => self.poll_time(sleep.as_mut(), cx),
+                Poll::Pending => self.poll_time(sleep.as_mut(), now, cx),
             }
         })
         .await
@@ -157,6 +158,7 @@ impl Tunnel {
         &mut self,
         client: &mut Side,
         upstream: &mut Side,
+        now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         let before = (self.up.moved, self.down.moved);
@@ -175,9 +177,9 @@ impl Tunnel {
             self.first = Who::Upstream;
         }
         if self.down.moved != before.1 {
-            self.last = (Instant::now(), Who::Upstream);
+            self.last = (now, Who::Upstream);
         } else if self.up.moved != before.0 {
-            self.last = (Instant::now(), Who::Client);
+            self.last = (now, Who::Client);
         }
         if self.up.has_ended() && self.down.has_ended() {
             return Poll::Ready(End::Closed(self.first));
@@ -185,9 +187,14 @@ impl Tunnel {
         Poll::Pending
     }
 
-    fn poll_time(&self, mut sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_time(
+        &self,
+        mut sleep: Pin<&mut Sleep>,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<End> {
         let (deadline, end) = self.deadline();
-        if deadline <= Instant::now() {
+        if deadline <= now {
             return Poll::Ready(end);
         }
         // The timer is moved when it fires or has become too late, not for each byte.
@@ -257,6 +264,10 @@ impl Way {
     ) -> Poll<Result<(), (bool, io::Error)>> {
         loop {
             match self.state {
+                // More would only lie here, too.
+                State::Open if to.is_full() && !self.drops => {
+                    ready!(self.poll_flush(to, cx))?;
+                }
                 State::Open => match from.poll_fill(cx) {
                     Poll::Ready(Ok([])) => self.state = State::Ending,
                     Poll::Ready(Ok(bytes)) if self.drops => {
@@ -275,9 +286,7 @@ impl Way {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err((true, error))),
                     Poll::Pending => {
                         if self.unflushed {
-                            let flushed = ready!(Pin::new(to.writer()).poll_flush(cx));
-                            self.written(flushed.map(|()| 1))?;
-                            self.unflushed = false;
+                            ready!(self.poll_flush(to, cx))?;
                         }
                         return Poll::Pending;
                     }
@@ -295,6 +304,16 @@ impl Way {
                 State::Ended => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    fn poll_flush(
+        &mut self,
+        to: &mut Side,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), (bool, io::Error)>> {
+        let flushed = ready!(Pin::new(to.writer()).poll_flush(cx));
+        self.unflushed = false;
+        Poll::Ready(self.written(flushed.map(|()| 1)).map(drop))
     }
 
     fn written(&mut self, result: io::Result<usize>) -> Result<usize, (bool, io::Error)> {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::buffer::ReadAhead;
 use super::config::Balance;
 use super::side::Side;
 
@@ -69,7 +70,9 @@ impl Server {
             let _ = stream.set_nodelay(true);
             Ok(match &self.tls {
                 None => Side::plain(stream),
-                Some(tls) => Side::back(tls.connector.connect(tls.name.clone(), stream).await?),
+                Some(tls) => Side::back(
+                    tls.connector.connect(tls.name.clone(), ReadAhead::new(stream)).await?,
+                ),
             })
         };
         let result = match timeout(patience, connecting).await {

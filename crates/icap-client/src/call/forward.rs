@@ -1,6 +1,6 @@
 //! A request of another client, sent on as it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +29,8 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let Shared { settings, negotiation, pool, dialer, .. } = shared;
-    let request = match target(&dialer.uri, &terms.head).map(|uri| terms.request(uri)) {
+    let Shared { settings, negotiation, pool, dialer, targets, .. } = shared;
+    let request = match targets.target(&dialer.uri, &terms.head).map(|uri| terms.request(uri)) {
         Ok(Ok(request)) => request,
         Ok(Err(error)) => return Err((Error::Invalid(Invalid::Header(error)), source)),
         Err(error) => return Err((error, source)),
@@ -53,14 +53,27 @@ where
     Ok(forwarded)
 }
 
-/// Where the request goes: to the path of the client's URI, and if that has none to its own.
-fn target(uri: &ServiceUri, head: &RequestHead) -> Result<ServiceUri, Error> {
-    if names_service(uri) {
-        return Ok(uri.clone());
+/// Where requests that are sent on go. It keeps the last URI that it made: the next request is mostly for the same
+/// service.
+#[derive(Debug, Default)]
+pub(crate) struct Targets(Mutex<Option<ServiceUri>>);
+
+impl Targets {
+    /// To the path of the client's URI, and if that has none to the request's own.
+    fn target(&self, uri: &ServiceUri, head: &RequestHead) -> Result<ServiceUri, Error> {
+        if names_service(uri) {
+            return Ok(uri.clone());
+        }
+        let path = head.uri().path_and_query();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.as_ref().filter(|last| last.path_and_query() == path) {
+            return Ok(last.clone());
+        }
+        let text = format!("{}://{}:{}{path}", uri.scheme(), uri.host(), uri.port());
+        let target: ServiceUri =
+            text.parse().map_err(|error| Error::Invalid(Invalid::Uri(error)))?;
+        Ok(last.insert(target).clone())
     }
-    let host = uri.host();
-    let text = format!("{}://{host}:{}{}", uri.scheme(), uri.port(), head.uri().path_and_query());
-    text.parse().map_err(|error| Error::Invalid(Invalid::Uri(error)))
 }
 
 /// Whether a URI is that of a service; one without a path is that of a server.

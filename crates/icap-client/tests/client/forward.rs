@@ -13,8 +13,12 @@ const HTTP: &str = "POST /p HTTP/1.1\r\nhOst:  h\r\n\r\n";
 
 /// A REQMOD with a body, as a server reads it.
 fn head(lines: &str) -> RequestHead {
+    head_for("/own?a=b", lines)
+}
+
+fn head_for(path: &str, lines: &str) -> RequestHead {
     let text = format!(
-        "REQMOD icap://front/own?a=b ICAP/1.0\r\nHost: front\r\n{lines}Encapsulated: req-hdr=0, req-body={}\r\n\r\n{HTTP}",
+        "REQMOD icap://front{path} ICAP/1.0\r\nHost: front\r\n{lines}Encapsulated: req-hdr=0, req-body={}\r\n\r\n{HTTP}",
         HTTP.len()
     );
     let parsed = RequestHead::parse(text.as_bytes(), &Limits::default(), &Leniency::default());
@@ -68,6 +72,24 @@ async fn a_uri_without_a_path_takes_that_of_the_request() {
             head.starts_with(&format!("REQMOD icap://{}/own?a=b ICAP/1.0\r\n", peer.address)),
             "{head}"
         );
+    }
+}
+
+#[tokio::test]
+async fn each_request_goes_to_its_own_path() {
+    let peer = Peer::bind().await;
+    let client = by_hand(&format!("icap://{}", peer.address)).build().unwrap();
+    for path in ["/own?a=b", "/own?a=b", "/own", "/own?a=b", "/owN?a=b"] {
+        let serving = async {
+            let mut connection = peer.accept().await;
+            let (head, _) = connection.head().await;
+            connection.write(NO_CONTENT).await;
+            head
+        };
+        let forward = client.forward(Forward::new(head_for(path, ""), text("hello")));
+        let (_, head) = tokio::join!(forward, serving);
+        let expected = format!("REQMOD icap://{}{path} ICAP/1.0\r\n", peer.address);
+        assert!(head.starts_with(&expected), "{head}");
     }
 }
 
