@@ -141,10 +141,11 @@ impl Exchange<'_> {
         Ok(false)
     }
 
-    /// Gives a reader that sends it on what has been read already: several chunks are one write then. It is never more
-    /// than the connection's buffer has.
+    /// Gives the reader what has been read already: it is asked once for many chunks. It is never more than the
+    /// connection's buffer has.
     fn take_more<IO>(&mut self, transport: &mut Transport<IO>, own: &Waker) {
-        let mut is_data = self.config.is_some_and(|config| config.forwards);
+        // What may have to be sent back waits for room to keep it.
+        let mut is_data = self.original.is_none();
         while is_data && self.failure.is_none() {
             // An error comes again when more is asked for.
             let Ok(Some(event)) = transport.connection.poll_event() else { return };
