@@ -1,8 +1,8 @@
 //! Where the body of a request crosses from the connection to whoever reads it.
 //!
-//! The reader says what it wants, the connection reads the socket, puts one item in, for some services all that have
-//! come by then, and reads no more before it is asked again. Mostly both ends live in the same task and no waker is
-//! ever called; the reader may as well be moved to another one.
+//! The reader says what it wants, the connection reads the socket, hands over what has come by then, and reads no more
+//! before it is asked again. Mostly both ends live in the same task and no waker is ever called; the reader may as well
+//! be moved to another one. Each end keeps its items to itself as long as it can: the lock costs more than they do.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -44,8 +44,9 @@ pub(crate) enum Want {
 /// The two ends of a new cell.
 pub(crate) fn cell() -> (Feeder, Reader) {
     let cell = Arc::new(Cell::default());
-    let feeder = Feeder { cell: Arc::clone(&cell), parked: false, over: false };
-    (feeder, Reader(cell))
+    let items = VecDeque::new();
+    let feeder = Feeder { cell: Arc::clone(&cell), items, parked: false, over: false };
+    (feeder, Reader { cell, items: VecDeque::new() })
 }
 
 #[derive(Debug, Default)]
@@ -54,9 +55,7 @@ struct Cell(Mutex<Slot>);
 #[derive(Debug, Default)]
 struct Slot {
     want: Want,
-    item: Option<Item>,
-    /// What follows it.
-    more: VecDeque<Item>,
+    items: VecDeque<Item>,
     failed: Option<BodyError>,
     reader_gone: bool,
     /// Waits for an item.
@@ -74,7 +73,11 @@ impl Cell {
 
 /// The handler's end.
 #[derive(Debug)]
-pub(crate) struct Reader(Arc<Cell>);
+pub(crate) struct Reader {
+    cell: Arc<Cell>,
+    /// Taken out of the cell.
+    items: VecDeque<Item>,
+}
 
 impl Reader {
     pub(crate) fn poll(
@@ -82,9 +85,12 @@ impl Reader {
         want: Want,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Item, BodyError>> {
-        let mut slot = self.0.lock();
-        if let Some(item) = slot.item.take() {
-            slot.item = slot.more.pop_front();
+        if let Some(item) = self.items.pop_front() {
+            return Poll::Ready(Ok(item));
+        }
+        let mut slot = self.cell.lock();
+        std::mem::swap(&mut slot.items, &mut self.items);
+        if let Some(item) = self.items.pop_front() {
             return Poll::Ready(Ok(item));
         }
         if let Some(error) = slot.failed {
@@ -117,7 +123,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut slot = self.0.lock();
+        let mut slot = self.cell.lock();
         slot.reader_gone = true;
         slot.want = Want::Nothing;
         let feeder = slot.feeder.take();
@@ -132,6 +138,8 @@ impl Drop for Reader {
 #[derive(Debug)]
 pub(crate) struct Feeder {
     cell: Arc<Cell>,
+    /// Not handed over yet.
+    items: VecDeque<Item>,
     /// A waker is in the cell.
     parked: bool,
     /// The reader has been told how the body ended.
@@ -159,17 +167,23 @@ impl Feeder {
         Demand { want: slot.want, reader_gone: slot.reader_gone }
     }
 
-    pub(crate) fn deliver(&mut self, item: Item, own: &Waker) {
+    /// One more item for the next [`hand_over`](Self::hand_over).
+    pub(crate) fn push(&mut self, item: Item) {
+        self.items.push_back(item);
+    }
+
+    /// Gives the reader the items. It is not woken when it is in the task `own`, which polls it next anyway.
+    pub(crate) fn hand_over(&mut self, own: &Waker) {
+        if self.items.is_empty() {
+            return;
+        }
         let mut slot = self.cell.lock();
         slot.want = Want::Nothing;
-        match slot.item {
-            None => slot.item = Some(item),
-            Some(_) => slot.more.push_back(item),
-        }
+        move_items(&mut self.items, &mut slot.items);
         Self::wake_reader(slot, own);
     }
 
-    /// The reader gets this error behind the item that it may not have taken yet.
+    /// The reader gets this error behind the items that it may not have taken yet.
     pub(crate) fn fail(&mut self, error: BodyError, own: &Waker) {
         self.over = true;
         // The reader is gone.
@@ -178,6 +192,7 @@ impl Feeder {
         }
         let mut slot = self.cell.lock();
         slot.want = Want::Nothing;
+        move_items(&mut self.items, &mut slot.items);
         slot.failed.get_or_insert(error);
         Self::wake_reader(slot, own);
     }
@@ -202,6 +217,15 @@ impl Feeder {
         {
             reader.wake();
         }
+    }
+}
+
+/// Puts the items behind those that are there already, which nearly always are none.
+fn move_items(from: &mut VecDeque<Item>, to: &mut VecDeque<Item>) {
+    if to.is_empty() {
+        std::mem::swap(from, to);
+    } else {
+        to.append(from);
     }
 }
 

@@ -98,6 +98,22 @@ impl Exchange<'_> {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        let moved = self.poll_read_body(demand, transport, cx)?;
+        if let Some(feeder) = &mut self.feeder {
+            feeder.hand_over(cx.waker());
+        }
+        Ok(moved)
+    }
+
+    fn poll_read_body<IO>(
+        &mut self,
+        demand: Option<Demand>,
+        transport: &mut Transport<IO>,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Lost>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
         if demand.is_some_and(|demand| demand.want == Want::Continue) {
             self.proceed(transport, cx.waker());
             return Ok(true);
@@ -141,10 +157,11 @@ impl Exchange<'_> {
         Ok(false)
     }
 
-    /// Gives a reader that sends it on what has been read already: several chunks are one write then. It is never more
-    /// than the connection's buffer has.
+    /// Gives the reader what has been read already: it is asked once for many chunks. It is never more than the
+    /// connection's buffer has.
     fn take_more<IO>(&mut self, transport: &mut Transport<IO>, own: &Waker) {
-        let mut is_data = self.config.is_some_and(|config| config.forwards);
+        // What may have to be sent back waits for room to keep it.
+        let mut is_data = self.original.is_none();
         while is_data && self.failure.is_none() {
             // An error comes again when more is asked for.
             let Ok(Some(event)) = transport.connection.poll_event() else { return };
@@ -202,7 +219,7 @@ impl Exchange<'_> {
                 match purpose {
                     Purpose::Reader => {
                         let bytes = self.previewed.take();
-                        self.deliver(Item::Preview { bytes, complete }, own);
+                        self.deliver(Item::Preview { bytes, complete });
                     }
                     Purpose::Keep => self.begin_splice(transport),
                     Purpose::Arrived | Purpose::Echo | Purpose::Discard => {}
@@ -216,7 +233,7 @@ impl Exchange<'_> {
                     original.end(trailers.clone());
                 }
                 match purpose {
-                    Purpose::Reader => self.deliver(Item::End { trailers, icap_trailer }, own),
+                    Purpose::Reader => self.deliver(Item::End { trailers, icap_trailer }),
                     Purpose::Echo if self.skips() => self.cut_short(transport),
                     Purpose::Echo => self.finish(&trailers, transport),
                     Purpose::Arrived | Purpose::Keep | Purpose::Discard => {}
@@ -246,7 +263,7 @@ impl Exchange<'_> {
                 self.previewed.push(data);
             }
             Purpose::Arrived => {}
-            Purpose::Reader => self.deliver(Item::Data(data), own),
+            Purpose::Reader => self.deliver(Item::Data(data)),
             Purpose::Keep => {}
             Purpose::Echo => {
                 if let Work::Echoing { skip: left } = &mut self.work {
@@ -266,13 +283,13 @@ impl Exchange<'_> {
     /// The reader asks for what follows the preview.
     fn proceed<IO>(&mut self, transport: &mut Transport<IO>, own: &Waker) {
         if std::mem::take(&mut self.continued) {
-            return self.deliver(Item::Continued, own);
+            return self.deliver(Item::Continued);
         }
         if !matches!(self.work, Work::Calling(_)) {
             return self.fail_reader(BodyError::Answered, own);
         }
         match self.send_continue(transport) {
-            Ok(()) => self.deliver(Item::Continued, own),
+            Ok(()) => self.deliver(Item::Continued),
             Err(error) => self.fail(error.into(), transport, own),
         }
     }
@@ -289,10 +306,10 @@ impl Exchange<'_> {
     }
 
     /// Gives the service something to go on with.
-    fn deliver(&mut self, item: Item, own: &Waker) {
+    fn deliver(&mut self, item: Item) {
         self.service_wait = None;
         if let Some(feeder) = &mut self.feeder {
-            feeder.deliver(item, own);
+            feeder.push(item);
         }
     }
 
