@@ -52,7 +52,7 @@ impl Service for Forward {
         let shown = preview.bytes().len() as u64;
         let whole = preview.is_complete();
         let upload = Upload::new(preview.into_body(), shown, progress);
-        let mut message = client::Forward::new(head.clone(), upload);
+        let mut message = client::Forward::new((*head).clone(), upload);
         if let Some(announced) = head.preview().filter(|_| !whole) {
             // One that shows less than it announced waits all the same.
             message = message.preview(announced.min(shown));
