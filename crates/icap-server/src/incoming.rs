@@ -11,7 +11,7 @@ use icap_proto::Headers;
 use crate::BodyError;
 use crate::body_cell::{Item, Reader, Want};
 
-/// The body of a request, read from the client as it is polled: nothing is read ahead.
+/// The body of a request, read from the client as it is polled: the socket is not read ahead of that.
 ///
 /// It is an [`http_body::Body`] that can be sent back in a [`Reply`](crate::Reply) as it is, or moved to another
 /// task. It lives as long as its request: once the answer is complete, reading fails with
