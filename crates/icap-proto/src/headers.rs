@@ -167,7 +167,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Puts this valid line in the place of the fields of its name, or behind the others.
+    /// Puts this valid line behind the others and removes fields of its name.
     pub(crate) fn set_line(&mut self, name: &str, line: &Bytes) {
         if self.is_empty() {
             *self = Self { lines: 0..line.len(), block: line.clone() };

@@ -1,10 +1,11 @@
 //! How long the server waits.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long the server waits for a client. [`Duration::MAX`] means for ever.
@@ -73,7 +74,8 @@ impl Timer {
         {
             return Poll::Pending;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        // Without the task's budget: with none left it would not be set at all.
+        while pin!(unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             if deadline <= Instant::now() {
                 return Poll::Ready(());
             }

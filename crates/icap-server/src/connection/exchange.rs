@@ -51,8 +51,10 @@ pub(super) struct Exchange<'a> {
     pub(super) preview: PreviewEnd,
     /// What of it was read.
     pub(super) previewed: Previewed,
-    /// What of the body came without the handler asking for it.
+    /// The whole preview, until more is read.
     pub(super) arrived: Bytes,
+    /// More has come than the service takes; the reader learns it when it asks on.
+    pub(super) too_long: bool,
     /// 100 Continue was sent, and the reader does not know yet.
     pub(super) continued: bool,
     /// The whole request has arrived.
@@ -128,6 +130,7 @@ impl<'a> Exchange<'a> {
             preview: PreviewEnd::None,
             previewed: Previewed::default(),
             arrived: Bytes::new(),
+            too_long: false,
             continued: false,
             ended: false,
             failure: None,
@@ -199,8 +202,11 @@ impl<'a> Exchange<'a> {
         }
         let (feeder, reader) = has_body.then(cell).unzip();
         self.feeder = feeder;
+        // Of a longer one the handler may want to see nothing.
+        let may_have_arrived = head.preview().is_some_and(|announced| announced <= config.max_body);
+        let preview = may_have_arrived.then(|| self.arrived_preview(transport)).flatten();
         #[cfg_attr(not(feature = "identity"), expect(unused_mut))]
-        let mut request = Request::new(head, peer.clone(), reader, self.arrived_preview(transport));
+        let mut request = Request::new(head, peer.clone(), reader, preview);
         #[cfg(feature = "identity")]
         {
             request.is_trusted = config.trusts(peer);

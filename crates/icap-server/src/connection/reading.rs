@@ -123,6 +123,10 @@ impl Exchange<'_> {
             self.count_wait(waiting);
             return Ok(false);
         };
+        if self.too_long && purpose == Purpose::Reader {
+            self.fail(BodyError::TooLong, transport, cx.waker());
+            return Ok(true);
+        }
         if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original)
             && original.poll_room(cx).is_pending()
         {
@@ -165,9 +169,21 @@ impl Exchange<'_> {
         while is_data && self.failure.is_none() {
             // An error comes again when more is asked for.
             let Ok(Some(event)) = transport.connection.poll_event() else { return };
-            is_data = matches!(event, Event::Data(_));
+            is_data = matches!(&event, Event::Data(_));
+            if let Event::Data(data) = &event
+                && self.is_too_long(data.len() as u64)
+            {
+                self.too_long = true;
+                return;
+            }
             self.take(event, Purpose::Reader, transport, own);
         }
+    }
+
+    /// Whether so many bytes more are more than the service takes.
+    fn is_too_long(&self, more: u64) -> bool {
+        let length = self.record.bytes_in.saturating_add(more);
+        self.config.is_some_and(|config| length > config.max_body)
     }
 
     /// A wait for the client is over.
@@ -219,6 +235,7 @@ impl Exchange<'_> {
                 match purpose {
                     Purpose::Reader => {
                         let bytes = self.previewed.take();
+                        self.arrived = bytes.clone();
                         self.deliver(Item::Preview { bytes, complete });
                     }
                     Purpose::Keep => self.begin_splice(transport),
@@ -251,9 +268,13 @@ impl Exchange<'_> {
         own: &Waker,
     ) {
         let length = data.len() as u64;
+        let too_long = self.is_too_long(length);
         self.record.bytes_in = self.record.bytes_in.saturating_add(length);
-        if self.config.is_some_and(|config| self.record.bytes_in > config.max_body) {
+        if too_long {
             return self.fail(BodyError::TooLong, transport, own);
+        }
+        if self.preview != PreviewEnd::Ahead && !self.arrived.is_empty() {
+            self.arrived = Bytes::new();
         }
         if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original) {
             original.keep(&data);

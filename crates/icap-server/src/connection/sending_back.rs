@@ -111,13 +111,13 @@ impl Exchange<'_> {
         });
     }
 
-    /// The same, when nothing was read but what had come with the head.
+    /// The same, when nothing was read but the preview.
     fn keep_unread(&mut self) {
         let arrived = match self.arrived.is_empty() {
             true => self.previewed.take(),
             false => std::mem::take(&mut self.arrived),
         };
-        if self.record.bytes_in == arrived.len() as u64 {
+        if !self.ended && self.record.bytes_in == arrived.len() as u64 {
             self.keep_original(None);
             if let Some(original) = &mut self.original {
                 original.keep(&arrived);

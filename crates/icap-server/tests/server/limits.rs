@@ -137,6 +137,30 @@ async fn a_body_has_a_limit() {
     }
 }
 
+/// What has come counts when it is asked for: how the client cut it must not matter.
+#[tokio::test]
+async fn a_body_over_the_limit_that_nobody_reads_is_no_error() {
+    let config = ServiceConfig::default().max_body(1000);
+    let first_piece = service(|request| async {
+        let (_, mut body) = request.into_body().await?;
+        body.frame().await.expect("a piece")?;
+        Ok(Reply::error(icap_proto::StatusCode::FORBIDDEN))
+    });
+    let nothing = service(|_| async { Ok(Reply::error(icap_proto::StatusCode::FORBIDDEN)) });
+    let first_piece = Server::new().service("/x", first_piece.with_config(config.clone())).unwrap();
+    let mut client = connect_to(first_piece);
+    client
+        .say([respmod("").into_bytes(), chunk([b'x'; 600]).repeat(3), LAST.into()].concat())
+        .await;
+    assert_eq!(client.answer().await.status(), 403);
+
+    let nothing = Server::new().service("/x", nothing.with_config(config)).unwrap();
+    let mut client = connect_to(nothing);
+    let head = respmod("Preview: 4096\r\n").into_bytes();
+    client.say([head, chunk([b'x'; 2000]), LAST.into()].concat()).await;
+    assert_eq!(client.answer().await.status(), 403);
+}
+
 /// An answer that has begun cannot become 413.
 #[tokio::test]
 async fn an_echo_over_the_limit_is_cut_off() {

@@ -245,21 +245,36 @@ async fn what_nobody_announced_is_not_kept() {
     assert_eq!(ask(&mut client, "Allow: 204\r\n", &[BODY.as_bytes()], &[]).await.0, 200);
 }
 
-/// What came with the head may still be the original when the handler did not look at it.
+/// Nothing was announced, and all of it is read: there is nothing to go on with.
 #[tokio::test]
-async fn what_nobody_read_is_there_without_an_announcement() {
-    let call = |request| new_beginning(request, Reads::Nothing, 3);
+async fn a_body_that_was_read_to_its_end_is_not_kept() {
+    let call = |request| new_beginning(request, Reads::Everything, 1);
     let unannounced = Server::new().service("/x", service_fn(options(), call)).unwrap();
     let mut client = connect_to(unannounced);
+    client.say(respmod("Preview: 4\r\nAllow: 204\r\n") + "2\r\nab\r\n0; ieof\r\n\r\n").await;
+    assert_eq!(client.head().await.status().as_u16(), 500);
+}
+
+/// A handler that read no more than the preview can have it sent back, however it came.
+#[tokio::test]
+async fn the_preview_is_kept_without_an_announcement() {
     let head = respmod("Preview: 4\r\nAllow: 204\r\n");
-    for (first, second) in [("4\r\nabcd\r\n0\r\n\r\n", ""), ("2\r\nab\r\n", "2\r\ncd\r\n0\r\n\r\n")]
-    {
-        client.say(head.clone() + first).await;
-        client.say(second).await;
-        assert_eq!(client.head().await.status().as_u16(), 100);
-        client.say("5\r\nefghi\r\n0\r\n\r\n").await;
-        assert_eq!(client.head().await.status().as_u16(), 200);
-        assert_eq!(ended(&mut client).await, (Ok(Bytes::from("NEWdefghi")), None));
+    for reads in [Reads::Nothing, Reads::Preview] {
+        let call = move |request| new_beginning(request, reads, 3);
+        let unannounced = Server::new().service("/x", service_fn(options(), call)).unwrap();
+        let mut client = connect_to(unannounced);
+        for pieces in [&["4\r\nabcd\r\n0\r\n\r\n"][..], &["2\r\nab\r\n", "2\r\ncd\r\n0\r\n\r\n"]] {
+            let (first, rest) = pieces.split_first().unwrap();
+            client.say(head.clone() + first).await;
+            for piece in rest {
+                tokio::task::yield_now().await;
+                client.say(*piece).await;
+            }
+            assert_eq!(client.head().await.status().as_u16(), 100, "{reads:?} {pieces:?}");
+            client.say("5\r\nefghi\r\n0\r\n\r\n").await;
+            assert_eq!(client.head().await.status().as_u16(), 200, "{reads:?} {pieces:?}");
+            assert_eq!(ended(&mut client).await, (Ok(Bytes::from("NEWdefghi")), None));
+        }
     }
 }
 

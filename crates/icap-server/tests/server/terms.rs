@@ -75,6 +75,23 @@ async fn a_service_that_hangs_costs_one_request() {
     }
 }
 
+/// The runtime lets a task do so much at a time and then holds its timers back: the deadline is set all the same.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_busy_before_it_hangs() {
+    let service = service(|_| async move {
+        for _ in 0..130 {
+            tokio::task::consume_budget().await;
+        }
+        std::future::pending().await
+    });
+    let server = Server::new().service("/x", service.with_config(hurried(10))).unwrap();
+    let mut client = connect_to(server);
+    let start = Instant::now();
+    client.say(respmod("Preview: 4\r\n") + "1\r\nx\r\n0\r\n\r\n").await;
+    let answer = tokio::time::timeout(Duration::from_secs(60), client.answer()).await;
+    assert_eq!((answer.expect("an answer").status(), start.elapsed().as_secs()), (500, 10));
+}
+
 #[tokio::test(start_paused = true)]
 async fn waits_for_the_client_are_not_the_services() {
     let service = service(|request| async move {
