@@ -150,13 +150,16 @@ async fn a_body_over_the_limit_that_nobody_reads_is_no_error() {
     let first_piece = Server::new().service("/x", first_piece.with_config(config.clone())).unwrap();
     let mut client = connect_to(first_piece);
     client
-        .say([respmod("").into_bytes(), chunk([b'x'; 600]).repeat(3), LAST.into()].concat())
+        .say(
+            [respmod("Allow: 204\r\n").into_bytes(), chunk([b'x'; 600]).repeat(3), LAST.into()]
+                .concat(),
+        )
         .await;
     assert_eq!(client.answer().await.status(), 403);
 
     let nothing = Server::new().service("/x", nothing.with_config(config)).unwrap();
     let mut client = connect_to(nothing);
-    let head = respmod("Preview: 4096\r\n").into_bytes();
+    let head = respmod("Preview: 4096\r\nAllow: 204\r\n").into_bytes();
     client.say([head, chunk([b'x'; 2000]), LAST.into()].concat()).await;
     assert_eq!(client.answer().await.status(), 403);
 }
