@@ -511,3 +511,40 @@ fn p3_echo_while_the_request_arrives() {
     assert_eq!(server.sent(), format!("{OK_HEAD}5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"));
     assert_eq!(server.recv(OPTIONS).len(), 2);
 }
+
+/// An answer without parts is the same one however it is put together, and has the same consequences.
+#[test]
+fn without_parts_as_with_a_builder() {
+    let broken = || {
+        let mut server = Server::new();
+        server.recv("RESPMOD icap://s/v ICAP/1.0\r\nHost: s\r\nEncapsulated: res-body=7\r\n\r\n");
+        server
+    };
+    let options = || {
+        let mut server = Server::new();
+        server.recv(OPTIONS);
+        server
+    };
+    let cases: [(&str, &dyn Fn() -> Server); 8] = [
+        ("nothing asked", &Server::new),
+        ("a broken head", &broken),
+        ("OPTIONS", &options),
+        ("a preview", &|| previewed("", "0")),
+        ("a preview on its way", &|| asked("Preview: 4\r\n", "2\r\nhe\r\n")),
+        ("a body on its way", &|| asked("Allow: 204\r\n", "4\r\nhell\r\n")),
+        ("a whole body", &|| asked("", "4\r\nhell\r\n0\r\n\r\n")),
+        ("a last request", &|| asked("Allow: 204\r\nConnection: close\r\n", "0\r\n\r\n")),
+    ];
+    let tag = icap_proto::IsTag::new("t1").unwrap();
+    for (name, server) in cases {
+        for status in [100, 200, 201, 204, 206, 302, 400, 404, 408, 500, 503].map(StatusCode::new) {
+            let status = status.unwrap();
+            let (mut one, mut other) = (server(), server());
+            let expected = one.respond(status);
+            let answered = other.connection.respond_without_parts(status, &tag);
+            assert_eq!(answered, expected, "{name} {status}");
+            assert_eq!(other.sent(), one.sent(), "{name} {status}");
+            assert_eq!(other.closing(), one.closing(), "{name} {status}");
+        }
+    }
+}
