@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use bytes::Bytes;
@@ -30,6 +30,22 @@ impl Service for Changes {
             if preview.bytes().starts_with(b"hello") { (200, "OK") } else { (403, "No") };
         let head = HttpHead::response(status, reason, [("Content-Length", "7")])?;
         Ok(Reply::modified(head, Bytes::from_static(b"another")))
+    }
+}
+
+/// Refuses everything, and puts something else in the place of the file meanwhile.
+struct Swaps(PathBuf);
+
+impl Service for Swaps {
+    fn options(&self) -> ServiceOptions {
+        let options = ServiceOptions::respmod("swaps").expect("a name");
+        options.istag(IsTag::new("t").expect("a tag")).preview(1024)
+    }
+
+    async fn call(&self, _: Request) -> Result<Reply, Error> {
+        fs::write(&self.0, "nobody has looked at this")?;
+        let head = HttpHead::response(403, "No", [("Content-Length", "2")])?;
+        Ok(Reply::modified(head, Bytes::from_static(b"no")))
     }
 }
 
@@ -239,6 +255,24 @@ async fn blocked_files_are_moved_and_told_of() {
     let ran = scan(&["--exec", "/nonexistent", &uri, &path(&folder, "bad.txt")]).await;
     assert_eq!(ran.code, Some(2));
     assert!(ran.stdout.contains("FAILED: /nonexistent"), "{}", ran.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_about_what_was_not_read() {
+    let folder = folder();
+    let (file, held) = (path(&folder, "bad.txt"), path(&folder, "held"));
+    let server = Server::bind("127.0.0.1:0").await.expect("a free port");
+    let uri = format!("icap://{}/swaps", server.local_addr().expect("an address"));
+    let server = server.service("/swaps", Swaps(file.clone().into())).expect("a free path");
+    tokio::spawn(server.serve());
+
+    let ran = scan(&["--json", "--quarantine", &held, "--exec", "/nonexistent", &uri, &file]).await;
+    assert_eq!(ran.code, Some(2), "{}{}", ran.stdout, ran.stderr);
+    let row = ran.json().pop().expect("a row");
+    assert_eq!(row["verdict"], "block", "of what was read");
+    let failures = ["nothing was done about it: changed since it was read"];
+    assert_eq!(row["failures"], serde_json::json!(failures));
+    assert_eq!(fs::read(&file).expect("not moved"), b"nobody has looked at this");
 }
 
 #[tokio::test(flavor = "multi_thread")]

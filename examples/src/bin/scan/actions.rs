@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
 use crate::arguments::{Arguments, shown};
-use crate::files::STDIN;
+use crate::files::{STDIN, State};
 use crate::output::Row;
 
 /// How long a program may take for one file; then it is killed.
@@ -36,9 +36,17 @@ impl Actions {
         Ok(Self { quarantine: arguments.quarantine.clone(), exec: arguments.exec.clone() })
     }
 
-    /// Does it, and notes in the row what came of it.
-    pub(crate) async fn follow(&self, row: &mut Row) {
-        if !matches!(row.verdict(), Verdict::Block(_)) {
+    /// Does it, and notes in the row what came of it. A file that was read ahead comes with what it was like then: the
+    /// verdict is about that, and nothing is done about what has come in its place.
+    pub(crate) async fn follow(&self, row: &mut Row, read: Option<State>) {
+        let is_any = self.quarantine.is_some() || self.exec.is_some();
+        if !is_any || !matches!(row.verdict(), Verdict::Block(_)) {
+            return;
+        }
+        if let Some(read) = read
+            && let Err(error) = is_still(&row.file, read).await
+        {
+            row.failures.push(format!("nothing was done about it: {error}"));
             return;
         }
         let is_file = row.file != Path::new(STDIN);
@@ -56,6 +64,16 @@ impl Actions {
             row.failures.push(format!("{}: {error:#}", shown(program)));
         }
     }
+}
+
+/// An error when the path does not lead to what was read.
+async fn is_still(file: &Path, read: State) -> io::Result<()> {
+    let file = file.to_owned();
+    let metadata = spawn_blocking(|| fs::metadata(file)).await.map_err(io::Error::other)??;
+    if metadata.is_file() && State::of(&metadata) == read {
+        return Ok(());
+    }
+    Err(io::Error::other("changed since it was read"))
 }
 
 /// Moves a file, not a link to it, into the folder, under a name that is free there.
@@ -146,4 +164,30 @@ fn private_file(place: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_changed_is_not_the_one_that_was_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, "abc").expect("room on the disk");
+        let read = State::of(&fs::metadata(&path).expect("a file"));
+        is_still(&path, read).await.expect("the same");
+
+        let file = File::options().write(true).open(&path).expect("a file");
+        let modified = read.modified.expect("a time");
+        file.set_modified(modified - Duration::from_secs(1)).expect("a time");
+        let error = is_still(&path, read).await.expect_err("another time");
+        assert_eq!(error.to_string(), "changed since it was read");
+
+        file.set_len(4).expect("room on the disk");
+        file.set_modified(modified).expect("a time");
+        is_still(&path, read).await.expect_err("another length");
+        fs::remove_file(&path).expect("it is there");
+        is_still(&path, read).await.expect_err("gone");
+    }
 }

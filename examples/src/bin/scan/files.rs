@@ -1,8 +1,9 @@
 //! The files that are to be scanned, found as they are wanted.
 
 use std::cmp::Ordering;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -99,4 +100,19 @@ fn inside(entry: walkdir::Result<DirEntry>) -> Option<Item> {
         return None;
     }
     Some(Item::File(entry.into_path()))
+}
+
+/// What tells a file from what it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    /// In bytes.
+    pub(crate) length: u64,
+    /// None where the system does not know.
+    pub(crate) modified: Option<SystemTime>,
+}
+
+impl State {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
 }

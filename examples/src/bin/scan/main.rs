@@ -8,6 +8,9 @@
 //!
 //! Exit code: 0 when every file is allowed, 1 when one is blocked, 2 when one has no verdict, 3 when one came back
 //! modified. Of several 2 goes before 1, 1 before 3, and 3 before 0.
+//!
+//! A verdict is about the bytes that were read, not about what the path leads to later. Files of up to 64 KiB are read
+//! ahead, up to six batches of 64.
 
 mod actions;
 mod arguments;
@@ -19,12 +22,14 @@ mod progress;
 mod reader;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use icap::Scanner;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 
 use self::actions::Actions;
 use self::arguments::Arguments;
@@ -86,10 +91,11 @@ fn scan_all(
 ) -> mpsc::Receiver<Row> {
     let ahead = Arc::new(Mutex::new(Ahead::start(found)));
     let (done, rows) = mpsc::channel(QUEUE);
+    let mut scans = JoinSet::new();
     for _ in 0..jobs {
         let (scanner, ahead, done) = (scanner.clone(), Arc::clone(&ahead), done.clone());
         let (actions, progress) = (Arc::clone(&actions), progress.clone());
-        tokio::spawn(async move {
+        scans.spawn(async move {
             loop {
                 let next = ahead.lock().await.next().await;
                 let Some(loaded) = next else { return };
@@ -102,12 +108,26 @@ fn scan_all(
             }
         });
     }
+    tokio::spawn(watch(scans, done));
     rows
 }
 
+/// Waits for the scans to end. One that ends early has lost its file, which is not passed over in silence.
+async fn watch(mut scans: JoinSet<()>, done: mpsc::Sender<Row>) {
+    while let Some(ended) = scans.join_next().await {
+        if let Err(error) = ended {
+            let why = io::Error::other(format!("its scan ended early: {error}"));
+            // Where nobody is left to be told, nobody asks.
+            let _ = done.send(Row::new(PathBuf::new(), Err(why))).await;
+        }
+    }
+}
+
 async fn scan(scanner: &Scanner, loaded: Loaded, actions: &Actions) -> Row {
+    let mut read = None;
     let (file, scanned) = match loaded {
-        Loaded::Small { path, data } => {
+        Loaded::Small { path, data, state } => {
+            read = Some(state);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let scanned = scanner.scan_bytes(&name, data).await;
             drop(name);
@@ -124,6 +144,24 @@ async fn scan(scanner: &Scanner, loaded: Loaded, actions: &Actions) -> Row {
         Loaded::Unreadable { path, why } => (path, Err(io::Error::other(why))),
     };
     let mut row = Row::new(file, scanned);
-    actions.follow(&mut row).await;
+    actions.follow(&mut row, read).await;
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scan_that_ends_early_is_an_error() {
+        let (done, mut rows) = mpsc::channel(1);
+        let mut scans = JoinSet::new();
+        scans.spawn(async {});
+        scans.spawn(async { panic!("on purpose") });
+        watch(scans, done).await;
+        let mut tally = Tally::default();
+        tally.count(&rows.recv().await.expect("a row"));
+        assert_eq!(tally.exit_code(), 2);
+        assert!(rows.recv().await.is_none(), "the other ended well");
+    }
 }

@@ -10,8 +10,9 @@ use std::vec;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use crate::files::{Found, Item};
+use crate::files::{Found, Item, State};
 
 /// A file of more bytes is not read before its turn.
 const SMALL: usize = 64 * 1024;
@@ -26,10 +27,11 @@ const BATCHES: usize = 4;
 /// One thing to be scanned, as far as it was read.
 #[derive(Debug)]
 pub(crate) enum Loaded {
-    /// A small file, whole.
+    /// A small file, whole, and what it was like then.
     Small {
         path: PathBuf,
         data: Bytes,
+        state: State,
     },
     /// A file that is read when its turn comes, of so many bytes now.
     Large {
@@ -59,23 +61,33 @@ impl Loaded {
 pub(crate) struct Ahead {
     batches: mpsc::Receiver<Vec<Loaded>>,
     batch: vec::IntoIter<Loaded>,
+    /// The thread that reads, until it is known how it ended.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Ahead {
     /// Begins to find and to read, on a thread of its own, and not much faster than files are scanned.
     pub(crate) fn start(found: Found) -> Self {
         let (full, batches) = mpsc::channel(BATCHES);
-        tokio::task::spawn_blocking(move || read_all(found, &full));
-        Self { batches, batch: Vec::new().into_iter() }
+        let reader = tokio::task::spawn_blocking(move || read_all(found, &full));
+        Self { batches, batch: Vec::new().into_iter(), reader: Some(reader) }
     }
 
-    /// The next one; nothing when there is no more.
+    /// The next one; nothing when there is no more. Where the reading ended early, the last one says so: what was not
+    /// read is not passed over in silence.
     pub(crate) async fn next(&mut self) -> Option<Loaded> {
         loop {
             if let Some(loaded) = self.batch.next() {
                 return Some(loaded);
             }
-            self.batch = self.batches.recv().await?.into_iter();
+            match self.batches.recv().await {
+                Some(batch) => self.batch = batch.into_iter(),
+                None => {
+                    let error = self.reader.take()?.await.err()?;
+                    let why = format!("the rest was not read: {error}");
+                    return Some(Loaded::Unreadable { path: PathBuf::new(), why });
+                }
+            }
         }
     }
 }
@@ -84,15 +96,24 @@ impl Ahead {
 fn read_all(found: impl Iterator<Item = Item>, full: &mpsc::Sender<Vec<Loaded>>) {
     let (mut batch, mut room) = (Batch::default(), BytesMut::new());
     for item in found {
+        // To find and to open may each take long, and what is there does not wait for it.
+        if !hand_over(&mut batch, full) {
+            return;
+        }
         batch.push(load(item, &mut room));
-        // Whoever has nothing to do does not wait for a batch to be full.
-        let is_wanted = full.capacity() == full.max_capacity();
-        if (is_wanted || batch.is_full()) && full.blocking_send(batch.take()).is_err() {
+        if !hand_over(&mut batch, full) {
             return;
         }
     }
     // Where nobody is left to take it, nobody misses it.
     let _ = full.blocking_send(batch.take());
+}
+
+/// Hands over a full batch, or any when it is wanted: whoever has nothing to do does not wait for it to be full. False
+/// when nobody wants more.
+fn hand_over(batch: &mut Batch, full: &mpsc::Sender<Vec<Loaded>>) -> bool {
+    let is_wanted = full.capacity() == full.max_capacity() && !batch.loaded.is_empty();
+    !(is_wanted || batch.is_full()) || full.blocking_send(batch.take()).is_ok()
 }
 
 #[derive(Debug, Default)]
@@ -123,8 +144,8 @@ impl Batch {
 fn load(item: Item, room: &mut BytesMut) -> Loaded {
     match item {
         Item::File(path) => match read(&path, room) {
-            Ok((Some(data), _)) => Loaded::Small { path, data },
-            Ok((None, bytes)) => Loaded::Large { path, bytes },
+            Ok((Some(data), state)) => Loaded::Small { path, data, state },
+            Ok((None, state)) => Loaded::Large { path, bytes: state.length },
             Err(error) => Loaded::Unreadable { path, why: error.to_string() },
         },
         Item::Stdin => Loaded::Stdin,
@@ -132,14 +153,32 @@ fn load(item: Item, room: &mut BytesMut) -> Loaded {
     }
 }
 
-/// A small file's bytes, and the length of any. As of any file that is sent, the length is fixed when it is opened: one
+/// A small file's bytes, and what any is like. As of any file that is sent, the length is fixed when it is opened: one
 /// that grows is as long as it was, one that shrinks is an error.
-fn read(path: &Path, room: &mut BytesMut) -> io::Result<(Option<Bytes>, u64)> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let small = usize::try_from(length).ok().filter(|length| *length <= SMALL);
+fn read(path: &Path, room: &mut BytesMut) -> io::Result<(Option<Bytes>, State)> {
+    let mut file = open(path)?;
+    let metadata = file.metadata()?;
+    // It was a file when it was found.
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("is no file"));
+    }
+    let state = State::of(&metadata);
+    let small = usize::try_from(state.length).ok().filter(|length| *length <= SMALL);
     let data = small.map(|length| read_whole(&mut file, length, room)).transpose()?;
-    Ok((data, length))
+    Ok((data, state))
+}
+
+/// Opens a file and waits for nobody: a pipe that took its place would wait for somebody who writes, and all files with
+/// it.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options.open(path)
 }
 
 /// So many bytes, no more and no fewer. Several files share the allocation that is made when there is no room.
@@ -171,7 +210,8 @@ mod tests {
     }
 
     fn small(length: usize) -> Loaded {
-        Loaded::Small { path: PathBuf::new(), data: vec![0; length].into() }
+        let state = State { length: 0, modified: None };
+        Loaded::Small { path: PathBuf::new(), data: vec![0; length].into(), state }
     }
 
     fn loaded(path: &Path) -> Loaded {
@@ -195,10 +235,31 @@ mod tests {
     #[test]
     fn what_is_gone_when_it_is_read_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
-        for path in [folder.path().join("gone"), folder.path().to_owned()] {
-            let Loaded::Unreadable { path: told, why } = loaded(&path) else { panic!("{path:?}") };
-            assert_eq!(told, path);
-            assert_eq!(why, std::fs::read(&path).expect_err("no file").to_string());
+        let gone = folder.path().join("gone");
+        let Loaded::Unreadable { path, why } = loaded(&gone) else { panic!("it is gone") };
+        assert_eq!(path, gone);
+        assert_eq!(why, std::fs::read(&gone).expect_err("no file").to_string());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_any_more_is_told_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        let cases = [
+            (folder.path(), "is a directory"),
+            (pipe.as_path(), "is no file"),
+            (Path::new("/dev/null"), "is no file"),
+        ];
+        for (path, words) in cases {
+            let (told, tells) = std::sync::mpsc::channel();
+            let item = path.to_owned();
+            std::thread::spawn(move || told.send(loaded(&item)));
+            let come = tells.recv_timeout(Duration::from_secs(60)).expect("no wait");
+            let Loaded::Unreadable { why, .. } = come else { panic!("{path:?}") };
+            assert_eq!(why, words, "{path:?}");
         }
     }
 
@@ -264,5 +325,39 @@ mod tests {
         assert_eq!(first.ok().flatten().map(|batch| batch.len()), Some(1));
         drop(go_on);
         reader.await.expect("it ends with what was found");
+    }
+
+    /// Scanners that become idle while the next file is being found do not wait for it to be read as well.
+    #[test]
+    fn what_is_there_goes_before_the_next_is_opened() {
+        let (full, batches) = mpsc::channel::<Vec<Loaded>>(BATCHES);
+        let batches = std::cell::RefCell::new(batches);
+        let mut lengths = Vec::new();
+        let mut count = 0;
+        let found = std::iter::from_fn(|| {
+            count += 1;
+            if count == 3 {
+                lengths.push(batches.borrow_mut().try_recv().map(|batch| batch.len()));
+            }
+            (count <= 3).then_some(Item::Stdin)
+        });
+        read_all(found, &full);
+        while let Ok(batch) = batches.borrow_mut().try_recv() {
+            lengths.push(Ok(batch.len()));
+        }
+        assert_eq!(lengths, [Ok(1), Ok(1), Ok(1)]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_ends_early_is_told() {
+        let (full, batches) = mpsc::channel(BATCHES);
+        let broken =
+            std::iter::once(Item::Stdin).chain(std::iter::from_fn(|| panic!("on purpose")));
+        let reader = Some(tokio::task::spawn_blocking(move || read_all(broken, &full)));
+        let mut ahead = Ahead { batches, batch: Vec::new().into_iter(), reader };
+        assert!(matches!(ahead.next().await, Some(Loaded::Stdin)));
+        let Some(Loaded::Unreadable { why, .. }) = ahead.next().await else { panic!("it is told") };
+        assert!(why.starts_with("the rest was not read: "), "{why}");
+        assert!(ahead.next().await.is_none(), "once");
     }
 }
