@@ -227,7 +227,7 @@ mod tests {
             if taken == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            *room = room.map(|room| room - taken);
+            *room = room.map(|room| room.saturating_sub(taken));
             self.written.lock().unwrap().push(String::from_utf8(bytes[..taken].to_vec()).unwrap());
             Ok(taken)
         }
