@@ -50,6 +50,9 @@ impl Buffer {
 
     /// Takes as many bytes as there is room for.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        if bytes.is_empty() {
+            return 0;
+        }
         self.lend();
         let room = self.bytes.get_mut(self.end..).unwrap_or_default();
         let taken = room.len().min(bytes.len());
@@ -207,6 +210,8 @@ mod tests {
             buffer.consume(0);
             assert!(buffer.bytes.is_empty());
         }
+        assert_eq!(buffer.append(b""), 0);
+        assert!(buffer.bytes.is_empty());
         assert_eq!(buffer.append(b"abc"), 3);
         buffer.consume(3);
         assert!(buffer.bytes.is_empty() && buffer.filled().is_empty());

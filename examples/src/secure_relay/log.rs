@@ -1,7 +1,12 @@
 //! The log: lines to standard error, those of transactions many at a time.
 //!
 //! A line a transaction is one system call a transaction. They wait for [`DELAY`] or for any other line, whichever is
-//! first, and never in front of one: the order of the lines is that of what happened.
+//! first, and never in front of one: the order of the lines is that of what happened. SIGKILL, the OOM killer or an
+//! abort loses those of the last [`DELAY`] ([`MOST`] bytes at most), and the message of a panic does not keep to the
+//! order.
+//!
+//! What standard error does not take is tried again with what comes, until it is [`MOST`] bytes; a line tells how many
+//! lines were lost, once one can be written.
 
 mod text;
 
@@ -23,10 +28,10 @@ const LOGGED: &str = "info,icap_server=warn";
 /// The longest that a line waits.
 const DELAY: Duration = Duration::from_millis(100);
 
-/// Bytes of lines that wait at most.
+/// Bytes of lines that wait at most, for their time or for an output that fails.
 const MOST: usize = 32 * 1024;
 
-/// Begins to log. No line is lost if the guard is dropped, and none waits from then on.
+/// Begins to log. No line waits any more once the guard is dropped.
 #[must_use]
 pub(crate) fn start(form: Log) -> Guard {
     let lines = Lines::new(Box::new(io::stderr()));
@@ -50,8 +55,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
         waiting.closing = true;
-        // Nobody is there to be told.
-        let _ = waiting.write();
+        waiting.write();
         self.0.came.notify_one();
     }
 }
@@ -60,7 +64,7 @@ impl Drop for Guard {
 #[derive(Clone)]
 struct Lines {
     waiting: Arc<Mutex<Waiting>>,
-    /// A line has come to where none was, or the program ends.
+    /// There is something to do where nothing was, or the program ends.
     came: Arc<Condvar>,
 }
 
@@ -68,20 +72,65 @@ struct Waiting {
     lines: Vec<u8>,
     output: Box<dyn Write + Send>,
     closing: bool,
+    /// The last write did.
+    failed: bool,
+    /// The output ends within a line.
+    torn: bool,
+    /// How many lines were, since the start.
+    lost: u64,
+    /// How many of them the log tells of.
+    told: u64,
 }
 
 impl Waiting {
-    fn write(&mut self) -> io::Result<()> {
-        let result = self.output.write_all(&self.lines);
+    fn new(output: Box<dyn Write + Send>) -> Self {
+        let lines = Vec::new();
+        Self { lines, output, closing: false, failed: false, torn: false, lost: 0, told: 0 }
+    }
+
+    fn write(&mut self) {
+        self.failed = self.try_write().is_err();
+        if self.lines.len() >= MOST {
+            self.lose();
+        }
+    }
+
+    /// Keeps what is not written.
+    fn try_write(&mut self) -> io::Result<()> {
+        while !self.lines.is_empty() {
+            let written = match self.output.write(&self.lines) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written.min(self.lines.len()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.torn = self.lines.drain(..written).next_back() != Some(b'\n');
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self) {
+        let lines = self.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        self.lost = self.lost.saturating_add(u64::try_from(lines).unwrap_or(u64::MAX));
         self.lines.clear();
-        result
+        if self.torn {
+            self.lines.push(b'\n');
+        }
+    }
+
+    const fn has_to_tell(&self) -> bool {
+        self.lost > self.told && !self.failed
+    }
+
+    const fn is_at_rest(&self) -> bool {
+        self.lines.is_empty() && !self.has_to_tell()
     }
 }
 
 impl Lines {
     fn new(output: Box<dyn Write + Send>) -> Self {
-        let waiting = Waiting { lines: Vec::new(), output, closing: false };
-        let lines = Self { waiting: Arc::new(Mutex::new(waiting)), came: Arc::default() };
+        let waiting = Arc::new(Mutex::new(Waiting::new(output)));
+        let lines = Self { waiting, came: Arc::default() };
         let late = lines.clone();
         // Without the thread every line is written at once.
         let thread = std::thread::Builder::new().name("log".to_owned());
@@ -96,14 +145,21 @@ impl Lines {
         loop {
             let waiting = self
                 .came
-                .wait_while(self.lock(), |waiting| waiting.lines.is_empty() && !waiting.closing);
-            let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+                .wait_while(self.lock(), |waiting| waiting.is_at_rest() && !waiting.closing);
+            let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
             if waiting.closing {
                 return;
             }
+            if waiting.has_to_tell() {
+                let lost = waiting.lost;
+                waiting.told = lost;
+                drop(waiting);
+                tracing::warn!(lines = lost, "log lines were lost since the start");
+                continue;
+            }
             drop(waiting);
             std::thread::sleep(DELAY);
-            let _ = self.lock().write();
+            self.lock().write();
         }
     }
 
@@ -132,13 +188,15 @@ struct Line<'a> {
 }
 
 impl Write for Line<'_> {
+    /// Never an error: what is lost is counted, and standard error is not the place to say that it fails.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.lines.lock();
-        let is_first = waiting.lines.is_empty();
+        let was_at_rest = waiting.is_at_rest();
         waiting.lines.extend_from_slice(line);
         if !self.can_wait || waiting.closing || waiting.lines.len() >= MOST {
-            waiting.write()?;
-        } else if is_first {
+            waiting.write();
+        }
+        if was_at_rest && !waiting.is_at_rest() {
             drop(waiting);
             self.lines.came.notify_one();
         }
@@ -156,12 +214,22 @@ mod tests {
 
     /// What was written, and how often.
     #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<String>>>);
+    struct Output {
+        written: Arc<Mutex<Vec<String>>>,
+        /// Bytes that it takes before it fails, if it does.
+        room: Arc<Mutex<Option<usize>>>,
+    }
 
     impl Write for Output {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap());
-            Ok(bytes.len())
+            let mut room = self.room.lock().unwrap();
+            let taken = room.map_or(bytes.len(), |room| room.min(bytes.len()));
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            *room = room.map(|room| room.saturating_sub(taken));
+            self.written.lock().unwrap().push(String::from_utf8(bytes[..taken].to_vec()).unwrap());
+            Ok(taken)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -171,7 +239,11 @@ mod tests {
 
     impl Output {
         fn written(&self) -> Vec<String> {
-            self.0.lock().unwrap().clone()
+            self.written.lock().unwrap().clone()
+        }
+
+        fn has_room_for(&self, bytes: Option<usize>) {
+            *self.room.lock().unwrap() = bytes;
         }
     }
 
@@ -190,7 +262,41 @@ mod tests {
         line(&lines, true, "one\n");
         line(&lines, true, "two\n");
         line(&lines, false, "three\n");
-        assert_eq!(output.written(), ["one\ntwo\nthree\n"]);
+        // In one write or, if the machine is busy, in more.
+        assert_eq!(output.written().concat(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn what_is_not_taken_is_tried_again() {
+        let (lines, output) = log();
+        output.has_room_for(Some(2));
+        line(&lines, false, "one\n");
+        output.has_room_for(None);
+        // By itself.
+        while output.written().len() < 2 {
+            std::thread::sleep(DELAY / 10);
+        }
+        line(&lines, false, "two\n");
+        assert_eq!(output.written().concat(), "one\ntwo\n");
+        assert_eq!(lines.lock().lost, 0);
+    }
+
+    #[test]
+    fn lines_that_are_lost_are_counted_and_told() {
+        let (lines, output) = log();
+        output.has_room_for(Some(2));
+        line(&lines, false, "one\n");
+        line(&lines, false, &format!("{}\n", "x".repeat(MOST - 3)));
+        assert_eq!(lines.lock().lost, 2);
+        assert_eq!(lines.lock().lines, b"\n");
+        std::thread::sleep(DELAY * 2);
+        assert_eq!(lines.lock().told, 0);
+        output.has_room_for(None);
+        line(&lines, false, "two\n");
+        assert_eq!(output.written().concat(), "on\ntwo\n");
+        while lines.lock().told < 2 {
+            std::thread::sleep(DELAY / 10);
+        }
     }
 
     #[test]

@@ -103,7 +103,13 @@ pub(crate) async fn run(
         End::Failed(Who::Upstream, _) => {
             let _ = tokio::time::timeout(patience.close, client.writer().flush()).await;
         }
-        End::Failed(Who::Client, _) | End::Idle => upstream.cut(),
+        End::Failed(Who::Client, _) => upstream.cut(),
+        End::Idle => {
+            upstream.cut();
+            if !tunnel.down.rests {
+                client.cut();
+            }
+        }
         End::Stopped => {
             let ending = async {
                 let _ = client.writer().shutdown().await;
@@ -161,7 +167,7 @@ impl Tunnel {
         now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
-        let before = (self.up.moved, self.down.moved);
+        let before = (self.up.moved, self.down.moved, self.down.rests);
         if let Poll::Ready(Err((reading, error))) = self.up.poll(client, upstream, cx) {
             let who = if reading { Who::Client } else { Who::Upstream };
             return Poll::Ready(End::Failed(who, error));
@@ -180,6 +186,9 @@ impl Tunnel {
             self.last = (now, Who::Upstream);
         } else if self.up.moved != before.0 {
             self.last = (now, Who::Client);
+        } else if self.down.rests && !before.2 {
+            // The upstream server could not go on before; its quiet begins now.
+            self.last.0 = now;
         }
         if self.up.has_ended() && self.down.has_ended() {
             return Poll::Ready(End::Closed(self.first));
@@ -202,6 +211,10 @@ impl Tunnel {
             sleep.as_mut().reset(deadline);
         }
         while sleep.as_mut().poll(cx).is_ready() {
+            // Not by `now`: it may have passed since.
+            if deadline <= Instant::now() {
+                return Poll::Ready(end);
+            }
             sleep.as_mut().reset(deadline);
         }
         Poll::Pending
@@ -211,7 +224,8 @@ impl Tunnel {
     fn deadline(&self) -> (Instant, End) {
         let (last, from) = self.last;
         let after = |time: Duration| last.checked_add(time).unwrap_or(last);
-        if self.stops && from == Who::Upstream {
+        // An end while bytes are held would be that of a whole answer to who gets a part of it.
+        if self.stops && from == Who::Upstream && self.up.rests && self.down.rests {
             return (after(QUIET.min(self.patience.idle)), End::Stopped);
         }
         if self.down.has_ended() {
@@ -225,6 +239,8 @@ impl Tunnel {
 struct Way {
     state: State,
     unflushed: bool,
+    /// Nothing is held for who is written to: all that was read has been sent.
+    rests: bool,
     moved: u64,
     counter: metrics::Counter,
     /// A server may answer early and close: what it does not take any more is dropped, its answer still arrives.
@@ -244,6 +260,7 @@ impl Way {
         Self {
             state: State::Open,
             unflushed: false,
+            rests: true,
             moved: 0,
             counter,
             outlives_writes: false,
@@ -262,6 +279,7 @@ impl Way {
         to: &mut Side,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), (bool, io::Error)>> {
+        self.rests = false;
         loop {
             match self.state {
                 // More would only lie here, too.
@@ -288,6 +306,7 @@ impl Way {
                         if self.unflushed {
                             ready!(self.poll_flush(to, cx))?;
                         }
+                        self.rests = true;
                         return Poll::Pending;
                     }
                 },
@@ -301,7 +320,10 @@ impl Way {
                     }
                     self.state = State::Ended;
                 }
-                State::Ended => return Poll::Ready(Ok(())),
+                State::Ended => {
+                    self.rests = true;
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
     }

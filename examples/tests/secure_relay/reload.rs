@@ -1,6 +1,8 @@
 //! SIGHUP and SIGTERM: what changes, what stays, and what nobody loses.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -86,7 +88,7 @@ async fn a_stop_waits_for_the_answer_that_is_due() {
     let server = serve(|mut stream| async move {
         let mut asked = [0; 8];
         while stream.read_exact(&mut asked).await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
             stream.write_all(b"answer").await.unwrap();
         }
     })
@@ -95,7 +97,7 @@ async fn a_stop_waits_for_the_answer_that_is_due() {
     let mut idle = connect(program.address, None).await.unwrap();
     let mut waiting = connect(program.address, None).await.unwrap();
     waiting.write_all(b"question").await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     program.signal("-TERM");
     program.says("stopping").await;
     // Nothing is due: an end as it should be.
@@ -117,11 +119,55 @@ async fn a_stop_has_a_deadline() {
     let mut program = Program::start(directory(), &config).await;
     let mut waiting = connect(program.address, None).await.unwrap();
     waiting.write_all(b"question").await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     program.signal("-TERM");
     let line = program.says("stopped before all connections had ended").await;
     assert_eq!(line["open"], 1);
     assert_eq!(program.ends().await, Some(0));
+}
+
+/// More than the sockets between hold, and then nothing.
+async fn long_answer() -> SocketAddr {
+    serve(|mut stream| async move {
+        let mut asked = [0; 8];
+        stream.read_exact(&mut asked).await.unwrap();
+        let _ = stream.write_all(&vec![7; LONG_ANSWER]).await;
+        rest(&mut stream).await.1.unwrap_or_default();
+    })
+    .await
+}
+
+const LONG_ANSWER: usize = 20_000_000;
+
+#[tokio::test]
+async fn a_stop_waits_for_a_client_that_pauses_in_an_answer() {
+    let server = long_answer().await;
+    let mut program = Program::start(directory(), &tunnel(&[server], "")).await;
+    let mut stream = connect(program.address, None).await.unwrap();
+    stream.write_all(b"question").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    program.signal("-TERM");
+    program.says("stopping").await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let (answer, end) = rest(&mut stream).await;
+    end.unwrap();
+    assert_eq!(answer.len(), LONG_ANSWER);
+    program.says("ended: the relay stops").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_a_stop_cuts_does_not_look_like_one_that_ended() {
+    let server = long_answer().await;
+    let config = format!("stop-timeout = 3\n{}", tunnel(&[server], "close-timeout = 1"));
+    let mut program = Program::start(directory(), &config).await;
+    let mut stream = connect(program.address, None).await.unwrap();
+    stream.write_all(b"question").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    program.signal("-TERM");
+    assert_eq!(program.ends().await, Some(0));
+    let (answer, end) = rest(&mut stream).await;
+    assert!(answer.len() < LONG_ANSWER);
+    end.unwrap_err();
 }
 
 /// systemd hears that the relay is ready, reloads, is ready again, and stops.

@@ -1,6 +1,7 @@
 //! A request of another client, sent on as it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,7 +56,7 @@ where
 
 /// Where requests that are sent on go. It keeps the last URI that it made: the next request is mostly for the same
 /// service.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Targets(Mutex<Option<ServiceUri>>);
 
 impl Targets {
@@ -65,14 +66,24 @@ impl Targets {
             return Ok(uri.clone());
         }
         let path = head.uri().path_and_query();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = last.as_ref().filter(|last| last.path_and_query() == path) {
+        if let Some(last) = self.last().as_ref().filter(|last| last.path_and_query() == path) {
             return Ok(last.clone());
         }
         let text = format!("{}://{}:{}{path}", uri.scheme(), uri.host(), uri.port());
         let target: ServiceUri =
             text.parse().map_err(|error| Error::Invalid(Invalid::Uri(error)))?;
-        Ok(last.insert(target).clone())
+        Ok(self.last().insert(target).clone())
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<ServiceUri>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without the URI: its path and query are the words of another client, and may hold a secret.
+impl fmt::Debug for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Targets").finish_non_exhaustive()
     }
 }
 
