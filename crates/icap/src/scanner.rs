@@ -85,7 +85,8 @@ impl Scanner {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is shorter at its end than it was at its beginning. Trouble with the server is
+    /// It is no file (a folder, a pipe, a device), cannot be read, or is shorter at its end than it was at its
+    /// beginning. Trouble with the server is
     /// no error here but a [`Verdict::Error`].
     pub async fn scan_file(&self, path: impl AsRef<Path>) -> io::Result<Report> {
         let path = path.as_ref();

@@ -135,6 +135,8 @@ async fn files_are_scanned_from_disk() {
 
     assert!(scanner.scan_file("/nonexistent/file").await.is_err());
     assert!(scanner.scan_file(std::env::temp_dir()).await.is_err());
+    #[cfg(unix)]
+    assert!(scanner.scan_file("/dev/null").await.is_err());
 }
 
 const NO_CONTENT: &str = "ICAP/1.0 204 No Content\r\nISTag: \"t\"\r\n\r\n";

@@ -48,6 +48,10 @@ impl FileBody {
             if metadata.is_dir() {
                 return Err(io::Error::from(io::ErrorKind::IsADirectory));
             }
+            // The length of a pipe or a device says nothing: it would pass as empty.
+            if !metadata.is_file() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no file"));
+            }
             let length = metadata.len();
             Ok((read(file, length)?, length))
         };
