@@ -86,8 +86,7 @@ impl Scanner {
     /// # Errors
     ///
     /// It is no file (a folder, a pipe, a device), cannot be read, or is shorter at its end than it was at its
-    /// beginning. Trouble with the server is
-    /// no error here but a [`Verdict::Error`].
+    /// beginning. Trouble with the server is no error here but a [`Verdict::Error`].
     pub async fn scan_file(&self, path: impl AsRef<Path>) -> io::Result<Report> {
         let path = path.as_ref();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
