@@ -123,8 +123,8 @@ impl ChunkDecoder {
         limits: &Limits,
         leniency: &Leniency,
     ) -> Result<Option<Part>, ParseError> {
-        match self.plain(input) {
-            Some(part) => Ok(Some(part)),
+        match self.whole_chunks(input) {
+            Some(data) => Ok(Some(Part::Data(data))),
             None => self.in_steps(input, limits, &mut Tolerance::new(*leniency)),
         }
     }
@@ -137,24 +137,10 @@ impl ChunkDecoder {
         limits: &Limits,
         tolerance: &mut Tolerance,
     ) -> Result<Option<Part>, ParseError> {
-        match self.plain(input) {
-            Some(part) => Ok(Some(part)),
+        match self.whole_chunks(input) {
+            Some(data) => Ok(Some(Part::Data(data))),
             None => self.in_steps(input, limits, tolerance),
         }
-    }
-
-    /// Whole chunks, or the end as most bodies have it.
-    #[inline]
-    fn plain(&mut self, input: &mut BytesMut) -> Option<Part> {
-        if let Some(data) = self.whole_chunks(input) {
-            return Some(Part::Data(data));
-        }
-        if !matches!(self.state, State::Line) || !input.starts_with(PLAIN_END) {
-            return None;
-        }
-        self.state = State::Done;
-        self.take(input, PLAIN_END.len());
-        Some(Part::End(BodyEnd::default()))
     }
 
     /// The common case, one pass without a state between the steps: chunks that are there as a whole and have
@@ -204,6 +190,12 @@ impl ChunkDecoder {
         limits: &Limits,
         tolerance: &mut Tolerance,
     ) -> Result<Option<Part>, ParseError> {
+        // As most bodies end.
+        if matches!(self.state, State::Line) && input.starts_with(PLAIN_END) {
+            self.state = State::Done;
+            self.take(input, PLAIN_END.len());
+            return Ok(Some(Part::End(BodyEnd::default())));
+        }
         loop {
             match self.step(input, limits, tolerance) {
                 Ok(Step::Again) => {}
