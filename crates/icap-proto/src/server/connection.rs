@@ -206,12 +206,12 @@ impl Connection {
         Ok(())
     }
 
-    /// RFC 3507 section 4.10.2.
+    /// Whether an answer without parts has to say so: a 200 to OPTIONS (RFC 3507 section 4.10.2).
     fn says_null_body(&self, status: StatusCode) -> bool {
         status == StatusCode::OK && self.method == Some(Method::Options)
     }
 
-    /// Whether the connection ends with an answer of this status.
+    /// Ends the connection with an answer of this status where it was asked to end or cannot go on.
     fn decide_close(&mut self, status: StatusCode, asked: bool) {
         // 408 says that the rest is waited for no longer.
         let waits =
