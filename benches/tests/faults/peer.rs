@@ -39,9 +39,20 @@ pub(crate) struct Peer(pub(crate) TcpStream);
 impl Peer {
     /// Connects from an address of its own, by which the log is told what it did: a port would soon be that of another.
     pub(crate) fn connect(addr: SocketAddr) -> Self {
+        Self::connect_with(addr, |_| ())
+    }
+
+    /// Connects with a receive buffer of a few KiB that does not grow: a peer that reads nothing is full at once. The
+    /// usual one takes a trickle for seconds, and to the server each of its bytes is one that the peer took.
+    pub(crate) fn connect_narrow(addr: SocketAddr) -> Self {
+        Self::connect_with(addr, |socket| socket.set_recv_buffer_size(4096).unwrap())
+    }
+
+    fn connect_with(addr: SocketAddr, set: impl FnOnce(&Socket)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0x7f01_0001);
         let source = Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        set(&socket);
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
         socket.connect(&addr.into()).unwrap();
         let io = TcpStream::from(socket);

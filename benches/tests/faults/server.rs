@@ -72,6 +72,10 @@ impl Server {
         Peer::connect(self.addr)
     }
 
+    pub(crate) fn connect_narrow(&self) -> Peer {
+        Peer::connect_narrow(self.addr)
+    }
+
     /// Checks that all is as it was before the case, and gives back what the log says of transactions.
     pub(crate) fn settle(&mut self) -> Transactions {
         let before = self.before;

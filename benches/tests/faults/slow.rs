@@ -121,7 +121,7 @@ fn reading_nothing() {
     let pipelined = request("", &[b'x'; 1000]);
     let mut peers = Vec::new();
     for number in 0..PEERS {
-        let mut peer = server.connect();
+        let mut peer = server.connect_narrow();
         let is_body = number % 2 == 0;
         let piece = if is_body { body.clone() } else { pipelined.clone() };
         if is_body {
