@@ -290,6 +290,8 @@ certificate() {
 # the origin only when something has come back from the ICAP server. scan-server therefore holds back less.
 # Another one (5550): when the client is the slower side and takes the rest of an adapted body just as its end arrives,
 # Squid forgets the last chunk. A read_ahead_gap above the largest body keeps Squid from ever holding that body back.
+# And a third (5405): when an upload fills the request buffer, Squid reads into no space and takes what comes of it,
+# nothing, for the end of the connection. A buffer above the largest body is never full.
 start_squid() {
     mkdir "$WORK/squid"
     cat >"$WORK/squid.conf" <<CONF
@@ -303,6 +305,7 @@ cache deny all
 server_persistent_connections off
 shutdown_lifetime 0 seconds
 read_ahead_gap 128 MB
+client_request_buffer_max_size 128 MB
 coredump_dir $WORK/squid
 cache_log $WORK/squid.cache.log
 access_log stdio:$WORK/squid.access.log
