@@ -398,10 +398,26 @@ impl Connection {
         &mut self.output
     }
 
-    /// Gives back buffers that hold nothing.
-    pub fn relax(&mut self) {
-        self.input.relax();
+    /// Gives back buffers that hold nothing. That for input comes out, for another connection to [use](Self::lend).
+    ///
+    /// ```
+    /// use icap_proto::{Leniency, Limits, server::Connection};
+    ///
+    /// let mut idle = Connection::new(Limits::default(), Leniency::default());
+    /// let mut busy = Connection::new(Limits::default(), Leniency::default());
+    /// assert!(idle.input().get_ref().capacity() > 0);
+    /// let spare = idle.relax();
+    /// busy.lend(|| spare.unwrap_or_default());
+    /// ```
+    pub fn relax(&mut self) -> Option<BytesMut> {
         self.output.relax();
+        self.input.relax()
+    }
+
+    /// Uses the buffer of `lender` for input if there is none; its contents are thrown away. One that other bytes still
+    /// share, such as those of an event, is not written to.
+    pub fn lend(&mut self, lender: impl FnOnce() -> BytesMut) {
+        self.input.lend(lender);
     }
 
     /// The next event; `None` when more input is needed, a decision is due, or the connection is closing.

@@ -145,7 +145,7 @@ impl<'a> Between<'a> {
                 }
             }
             if transport.connection.is_idle() {
-                transport.connection.relax();
+                transport.relax();
                 if written && self.stop.poll(cx).is_ready() {
                     let next = if self.looked_again { Next::Close } else { Next::LookAgain };
                     self.looked_again = true;
