@@ -61,8 +61,9 @@ impl Connection {
     ///
     /// `Connection: close` is added where the connection cannot go on: the client asked for it, its bytes are
     /// not understood, or an error is told before the request was read to its end. An error told in a preview
-    /// is no such end where the rest of the preview, as it was announced, is within [`Limits::preview`](crate::Limits::preview) and
-    /// [`Limits::drain`](crate::Limits::drain): it is read and thrown away, unless the error is 408.
+    /// is no such end where the rest of the preview, as it was announced, is within
+    /// [`Limits::preview`](crate::Limits::preview) and [`Limits::drain`](crate::Limits::drain): it is read and thrown
+    /// away, unless the error is 408.
     ///
     /// A 200 to OPTIONS without parts says `Encapsulated: null-body=0` (RFC 3507 section 4.10.2). An ICAP trailer
     /// that the head promises is empty unless [`set_icap_trailer`](Self::set_icap_trailer) says more before the
