@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use self::exchange::Exchange;
 use self::transport::{Lost, Transport};
+use crate::handle::Counted;
 use crate::peer::Peer;
 use crate::server::Shared;
 use crate::stop::Listener;
@@ -32,26 +33,49 @@ where
     let mut transport = Transport::new(io, shared);
     let mut between = Between::new(&peer, shared);
     let mut requests_left = shared.max_requests;
+    // A transaction whose answer the client has not taken yet.
+    let mut sending = None;
     let lost = loop {
-        match poll_fn(|cx| between.poll_next(&mut transport, cx)).await {
+        let next = poll_fn(|cx| {
+            let next = between.poll_next(&mut transport, cx);
+            conclude(&mut sending, &mut transport);
+            next
+        });
+        match next.await {
             Ok(Next::Request(head)) => {
                 requests_left = requests_left.saturating_sub(1);
                 if requests_left == 0 {
                     transport.connection.close_after_answer();
                 }
-                let _in_flight = shared.life.transaction();
+                let in_flight = shared.life.transaction();
                 let mut exchange = Exchange::start(head, &peer, shared, &mut transport);
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }
                 between.ended = exchange.ended();
+                if !exchange.sent {
+                    sending = Some((exchange, in_flight));
+                }
             }
             Ok(Next::LookAgain) => tokio::task::yield_now().await,
-            Ok(Next::Close) => return transport.close().await,
+            Ok(Next::Close) => {
+                transport.close().await;
+                return conclude(&mut sending, &mut transport);
+            }
             Err(lost) => break lost,
         }
     };
     tracing::debug!(client = peer.client(), error = %lost, "connection lost");
+}
+
+/// Ends a transaction when all of its answer has left.
+fn conclude<IO>(sending: &mut Option<(Exchange<'_>, Counted<'_>)>, transport: &mut Transport<IO>) {
+    if let Some((exchange, _)) = sending
+        && transport.is_written()
+    {
+        exchange.sent = true;
+        *sending = None;
+    }
 }
 
 /// Tells a client that there is no room for it, and closes.

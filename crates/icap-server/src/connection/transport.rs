@@ -67,6 +67,11 @@ impl<IO> Transport<IO> {
     pub(super) fn is_full(&mut self) -> bool {
         self.connection.output().remaining() >= HIGH_WATER
     }
+
+    /// Whether the system has taken all there was to write.
+    pub(super) fn is_written(&mut self) -> bool {
+        !self.connection.output().has_remaining() && !self.unflushed
+    }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
