@@ -226,10 +226,7 @@ fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&path.display())
 }
 
-fn as_optional_text<S: Serializer>(
-    path: &Option<&Path>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
+fn as_optional_text<S: Serializer>(path: &Option<&Path>, to: S) -> Result<S::Ok, S::Error> {
     match path {
         Some(path) => as_text(path, to),
         None => to.serialize_none(),
