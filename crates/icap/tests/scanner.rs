@@ -352,7 +352,7 @@ async fn who_sends_is_said() {
     let identity = Identity::new().with_client_ip([10, 1, 2, 3].into());
     let scanner = with_profile(Profile::auto()).uri(uri).identity(identity).build();
     let scan = scanner.expect("a good scanner");
-    let report = tokio::time::timeout(std::time::Duration::from_secs(5), scan.scan_bytes("a", "b"));
+    let report = tokio::time::timeout(Duration::from_secs(5), scan.scan_bytes("a", "b"));
     let report = report.await.expect("the server saw who it is").expect("bytes can be read");
     assert!(report.verdict.is_allow(), "{}", report.verdict);
 }
