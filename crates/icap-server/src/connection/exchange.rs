@@ -217,7 +217,7 @@ impl<'a> Exchange<'a> {
         self.work = Work::Calling(service.call(request));
     }
 
-    /// Ready when the answer is queued to its end, or broken off. [`sent`](Self::sent) tells whether all of it has left.
+    /// Ready when the answer is queued to its end, or broken off.
     pub(super) fn poll<IO>(
         &mut self,
         transport: &mut Transport<IO>,

@@ -33,15 +33,8 @@ where
     let mut transport = Transport::new(io, shared);
     let mut between = Between::new(&peer, shared);
     let mut requests_left = shared.max_requests;
-    // A transaction whose answer the client has not taken yet.
-    let mut sending = None;
     let lost = loop {
-        let next = poll_fn(|cx| {
-            let next = between.poll_next(&mut transport, cx);
-            conclude(&mut sending, &mut transport);
-            next
-        });
-        match next.await {
+        match poll_fn(|cx| between.poll_next(&mut transport, cx)).await {
             Ok(Next::Request(head)) => {
                 requests_left = requests_left.saturating_sub(1);
                 if requests_left == 0 {
@@ -54,28 +47,21 @@ where
                 }
                 between.ended = exchange.ended();
                 if !exchange.sent {
-                    sending = Some((exchange, in_flight));
+                    between.sending = Some((exchange, in_flight));
                 }
             }
             Ok(Next::LookAgain) => tokio::task::yield_now().await,
             Ok(Next::Close) => {
                 transport.close().await;
-                return conclude(&mut sending, &mut transport);
+                if transport.is_written() {
+                    between.conclude();
+                }
+                return;
             }
             Err(lost) => break lost,
         }
     };
     tracing::debug!(client = peer.client(), error = %lost, "connection lost");
-}
-
-/// Ends a transaction when all of its answer has left.
-fn conclude<IO>(sending: &mut Option<(Exchange<'_>, Counted<'_>)>, transport: &mut Transport<IO>) {
-    if let Some((exchange, _)) = sending
-        && transport.is_written()
-    {
-        exchange.sent = true;
-        *sending = None;
-    }
 }
 
 /// Tells a client that there is no room for it, and closes.
@@ -102,6 +88,8 @@ struct Between<'a> {
     waiting: Option<(Phase, Instant)>,
     /// When the last answer was complete, if that is known; written it was at most one turn later.
     ended: Option<Instant>,
+    /// A transaction whose answer the client has not taken yet.
+    sending: Option<(Exchange<'a>, Counted<'a>)>,
     /// A request that waits until the client has taken the answers before it.
     next: Option<Box<RequestHead>>,
     /// The server stops, and requests that have arrived were looked for since.
@@ -129,7 +117,23 @@ enum Phase {
 impl<'a> Between<'a> {
     fn new(peer: &'a Peer, shared: &'a Shared) -> Self {
         let stop = shared.life.stop.listen();
-        Self { shared, peer, stop, waiting: None, ended: None, next: None, looked_again: false }
+        Self {
+            shared,
+            peer,
+            stop,
+            waiting: None,
+            ended: None,
+            sending: None,
+            next: None,
+            looked_again: false,
+        }
+    }
+
+    /// All of the answer has left.
+    fn conclude(&mut self) {
+        if let Some((mut exchange, _)) = self.sending.take() {
+            exchange.sent = true;
+        }
     }
 
     fn poll_next<IO>(
@@ -142,6 +146,9 @@ impl<'a> Between<'a> {
     {
         loop {
             let written = transport.poll_write(cx)?.is_ready();
+            if written {
+                self.conclude();
+            }
             if written && let Some(head) = self.next.take() {
                 self.waiting = None;
                 return Poll::Ready(Ok(Next::Request(head)));
