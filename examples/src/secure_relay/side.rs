@@ -69,7 +69,8 @@ impl Side {
     /// Whether it holds what has to be sent before more is read for it.
     pub(crate) fn is_full(&self) -> bool {
         match self {
-            Self::Plain(plain) => plain.output.is_full(),
+            // What is read in vain lies in TLS, with what came behind it.
+            Self::Plain(plain) => !plain.output.has_room(),
             // It sends at once all that can be sent.
             Self::Front(tls) => tls.get_ref().1.wants_write(),
             Self::Back(tls) => tls.get_ref().1.wants_write(),
@@ -109,7 +110,7 @@ impl AsyncWrite for Plain {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, output, .. } = &mut *self;
-        // A record is copied to go with the next. To copy more would save no write.
+        // A small record is copied to go with the next. To copy more would save no write.
         if output.is_empty() && bytes.len() > buffer::SIZE / 2 {
             return Pin::new(stream).poll_write(cx, bytes);
         }
