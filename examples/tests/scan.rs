@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use bytes::Bytes;
 use icap::server::{Error, Reply, Request, Service};
@@ -12,7 +13,7 @@ use icap_examples::engine::{self, Engine};
 use icap_examples::scan_service;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 /// Puts another body in the place of every greeting, and a page in that of all else.
@@ -105,7 +106,7 @@ async fn scan_input<A: AsRef<std::ffi::OsStr>>(arguments: &[A], input: &[u8]) ->
         .spawn()
         .expect("the program runs");
     let _ = child.stdin.take().expect("piped").write_all(input).await;
-    let output = tokio::time::timeout(std::time::Duration::from_secs(60), child.wait_with_output());
+    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output());
     let output = output.await.expect("it ends").expect("it can be read");
     Ran {
         code: output.status.code(),
@@ -205,6 +206,28 @@ async fn the_standard_input_is_scanned() {
     let ran = scan_input(&["--json", &server, "-"], &engine::eicar()).await;
     assert_eq!(ran.code, Some(1), "{}", ran.stdout);
     assert_eq!(ran.json()[0]["threat"], "Eicar-Test-Signature");
+}
+
+/// Rows are printed together, but none waits for a scan that takes long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_does_not_wait_for_the_next_scan() {
+    let (server, folder) = (format!("{}/respmod", server().await), folder());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_scan"))
+        .args([&server, &path(&folder, "clean.txt"), "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program runs");
+    let input = child.stdin.take().expect("piped");
+    let mut rows = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let first = tokio::time::timeout(Duration::from_secs(60), rows.next_line()).await;
+    let first = first.expect("no wait").expect("text").expect("a row");
+    assert!(first.contains("clean.txt"), "{first}");
+    drop(input);
+    assert!(rows.next_line().await.expect("text").is_some());
+    assert!(child.wait().await.expect("it ends").success());
 }
 
 #[cfg(unix)]

@@ -1,18 +1,22 @@
 //! Encapsulated HTTP heads, kept verbatim.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::Bytes;
 
 use crate::error::ParseError;
-use crate::headers::{Headers, InvalidHeader};
+use crate::headers::{Headers, InvalidHeader, write_line};
 use crate::http_start_line::{InvalidStartLine, request_line, status_line};
 use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::wire::head::HttpBlock;
 use crate::wire::start_line::HttpKind;
 use crate::{Leniency, Limits};
+
+/// Room for the few fields of a head that is made here, in bytes. It grows with more.
+const FIELDS: usize = 128;
 
 /// An HTTP request or response head as it stands in an ICAP message: start line, fields and empty line.
 ///
@@ -55,7 +59,7 @@ impl HttpHead {
             InvalidStartLine::Method => InvalidHeader::Name,
             _ => InvalidHeader::Value,
         })?;
-        Ok(Self::from_start_line(&line, &Headers::from_pairs(fields)?, HttpKind::Request))
+        Self::from_pairs(&line, fields, HttpKind::Request)
     }
 
     /// A response head `HTTP/1.1 status reason`.
@@ -74,7 +78,7 @@ impl HttpHead {
         V: AsRef<[u8]>,
     {
         let line = status_line(b"HTTP/1.1", status, reason).map_err(|_| InvalidHeader::Value)?;
-        Ok(Self::from_start_line(&line, &Headers::from_pairs(fields)?, HttpKind::Response))
+        Self::from_pairs(&line, fields, HttpKind::Response)
     }
 
     /// Parses a whole request head with its empty line at the end.
@@ -178,6 +182,28 @@ impl HttpHead {
         let raw = [line, b"\r\n", headers.as_bytes(), b"\r\n"].concat();
         let end = raw.len().saturating_sub(2);
         Self::from_block(raw.into(), fields..end, kind)
+    }
+
+    /// The same with fields that have yet to be written.
+    fn from_pairs<N, V>(
+        line: &[u8],
+        pairs: impl IntoIterator<Item = (N, V)>,
+        kind: HttpKind,
+    ) -> Result<Self, InvalidHeader>
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        let mut raw = Vec::with_capacity(line.len().saturating_add(FIELDS));
+        raw.extend_from_slice(line);
+        raw.extend_from_slice(b"\r\n");
+        let start = raw.len();
+        for (name, value) in pairs {
+            write_line(&mut raw, name.as_ref(), value.as_ref())?;
+        }
+        let end = raw.len();
+        raw.extend_from_slice(b"\r\n");
+        Ok(Self::from_block(raw.into(), start..end, kind))
     }
 
     fn part(&self, kind: HttpKind, index: usize) -> Option<&str> {

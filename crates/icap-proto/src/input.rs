@@ -71,9 +71,17 @@ impl Input {
         !self.closed && self.starved_at == Some(self.buffer.len())
     }
 
-    pub(crate) fn relax(&mut self) {
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
+    /// Gives the buffer away if it holds nothing.
+    pub(crate) fn relax(&mut self) -> Option<BytesMut> {
+        (self.buffer.is_empty() && self.buffer.capacity() > 0)
+            .then(|| core::mem::take(&mut self.buffer))
+    }
+
+    /// Reads into another buffer from now on if there is none.
+    pub(crate) fn lend(&mut self, lender: impl FnOnce() -> BytesMut) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = lender();
+            self.buffer.clear();
         }
     }
 

@@ -151,14 +151,19 @@ impl UriParts {
         }
         let after_slashes = after_scheme.strip_prefix(b"://").ok_or_else(|| fail(scheme_end))?;
         let authority_start = scheme_end.saturating_add(b"://".len());
-        let authority_len =
-            memchr::memchr2(b'/', b'?', after_slashes).unwrap_or(after_slashes.len());
+        // Nearly always host and port alone, of which nothing is escaped.
+        let plain_len = class::userinfo(after_slashes).err().unwrap_or(after_slashes.len());
+        let is_plain = matches!(after_slashes.get(plain_len), None | Some(b'/' | b'?'));
+        let authority_len = match is_plain {
+            true => plain_len,
+            false => memchr::memchr2(b'/', b'?', after_slashes).unwrap_or(after_slashes.len()),
+        };
         let (authority, tail) = after_slashes.split_at_checked(authority_len).unwrap_or_default();
         let authority_end = authority_start.saturating_add(authority_len);
 
         let mut host_start = authority_start;
         let mut host_port = authority;
-        if let Some(at) = memchr::memrchr(b'@', authority) {
+        if !is_plain && let Some(at) = memchr::memrchr(b'@', authority) {
             let (userinfo, host) = authority.split_at_checked(at).unwrap_or_default();
             class::userinfo(userinfo).map_err(|bad| fail(authority_start.saturating_add(bad)))?;
             host_start = authority_start.saturating_add(at).saturating_add(1);
@@ -166,9 +171,16 @@ impl UriParts {
         }
         let (host_len, port) = host_and_port(host_port).ok_or_else(|| fail(host_start))?;
 
-        class::path_and_query(tail).map_err(|bad| fail(authority_end.saturating_add(bad)))?;
-        let mark = memchr::memchr(b'?', tail);
-        let query = mark.map(|mark| authority_end.saturating_add(mark));
+        let at = |place: usize| authority_end.saturating_add(place);
+        let query = match class::path(tail) {
+            Ok(()) => None,
+            Err(mark) if tail.get(mark) == Some(&b'?') => {
+                let query = tail.get(mark..).unwrap_or_default();
+                class::query(query).map_err(|bad| fail(at(mark.saturating_add(bad))))?;
+                Some(at(mark))
+            }
+            Err(bad) => return Err(fail(at(bad))),
+        };
         let host = host_start..host_start.saturating_add(host_len);
         Ok(Self { secure, host, port, authority_end, query })
     }
@@ -251,9 +263,11 @@ fn host_and_port(authority: &[u8]) -> Option<(usize, Option<u16>)> {
         Ipv6Addr::from_str(address).ok()?;
         close.checked_add(1)?
     } else {
-        let len = memchr::memchr(b':', authority).unwrap_or(authority.len());
+        let len = class::host(authority).err().unwrap_or(authority.len());
         let host = authority.get(..len)?;
-        if !is_ipv4(host) && !is_name(host) {
+        // Resolvers read `1.2.3` or `999.1.1.1` in odd ways.
+        let is_numeric = host.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+        if is_numeric && !is_ipv4(host) {
             return None;
         }
         len
@@ -266,11 +280,5 @@ fn host_and_port(authority: &[u8]) -> Option<(usize, Option<u16>)> {
 }
 
 fn is_ipv4(host: &[u8]) -> bool {
-    host.first().is_some_and(u8::is_ascii_digit)
-        && core::str::from_utf8(host).is_ok_and(|text| Ipv4Addr::from_str(text).is_ok())
-}
-
-/// A host of digits and dots only is an IPv4 address or none: resolvers read `1.2.3` or `999.1.1.1` in odd ways.
-fn is_name(host: &[u8]) -> bool {
-    class::host(host).is_ok() && !host.iter().all(|b| b.is_ascii_digit() || *b == b'.')
+    core::str::from_utf8(host).is_ok_and(|text| Ipv4Addr::from_str(text).is_ok())
 }

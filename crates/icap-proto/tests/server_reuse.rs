@@ -5,6 +5,7 @@
 
 mod support;
 
+use icap_proto::server::Event;
 use icap_proto::{CloseReason, Error, Leniency, Limits, Misuse, StatusCode, Truncated};
 use support::server::{OPTIONS, OPTIONS_EVENTS, Server, misuse, preview, respmod};
 
@@ -30,6 +31,29 @@ fn s7_pipelined_requests_are_answered_in_order() {
     assert_eq!(server.sent().matches("ICAP/1.0 ").count(), 3);
     assert_eq!(server.poll(), NONE);
     assert!(server.connection.is_idle() && server.connection.wants_input());
+}
+
+/// One buffer goes from connection to connection; what an event still holds of it is not written over.
+#[test]
+fn s7_an_idle_connection_lends_its_buffer() {
+    let (mut first, mut second) = (Server::new(), Server::new());
+    first.recv_until(respmod("Allow: 204\r\n") + "5\r\nhello\r\n", "request");
+    let Some(Event::Data(data)) = first.connection.poll_event().unwrap() else { panic!("no data") };
+    let buffer = first.connection.relax().expect("all of it was taken");
+    assert!(first.connection.relax().is_none());
+    second.connection.lend(|| buffer);
+    second.recv(OPTIONS);
+    second.connection.lend(|| unreachable!("there is one"));
+    assert_eq!(data, "hello");
+    drop(data);
+
+    second.respond(StatusCode::NOT_FOUND).unwrap();
+    assert_eq!(second.poll(), NONE);
+    let mut buffer = second.connection.relax().unwrap();
+    buffer.extend_from_slice(b"thrown away");
+    first.connection.lend(|| buffer);
+    assert_eq!(first.poll(), NONE);
+    assert_eq!(first.recv("0\r\n\r\n"), ["end"]);
 }
 
 #[test]

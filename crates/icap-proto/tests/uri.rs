@@ -38,6 +38,8 @@ fn taken() {
         ("icap://a-b_c.d~e/%20;p=1,2@:!$&'()*+", "a-b_c.d~e", 1344, "/%20;p=1,2@:!$&'()*+", None),
         ("icap://u:p@h:1/s", "h", 1, "/s", None),
         ("icap://@h/s", "h", 1344, "/s", None),
+        ("icap://u%40x:p@h/s", "h", 1344, "/s", None),
+        ("icap://a%62c.d:7?%41/@:", "a%62c.d", 7, "", Some("%41/@:")),
         ("icap://h//a/../b", "h", 1344, "//a/../b", None),
     ] {
         let parsed = parse(uri).unwrap_or_else(|at| panic!("{uri} refused at {at}"));
@@ -87,6 +89,10 @@ fn refused() {
         ("icap://h/s#f", 10),
         ("icap://h/<>", 9),
         ("icap://h/s?x y", 12),
+        ("icap://h/s?%4", 11),
+        ("icap://h?a\\b", 10),
+        ("icap://u%4@h/s", 8),
+        ("icap://h%4/s", 7),
         (" icap://h/s", 0),
     ] {
         assert_eq!(parse(uri).err(), Some(at), "{uri:?}");

@@ -111,12 +111,10 @@ impl Reader {
 
     /// The preview, and whether it is the whole body.
     pub(crate) async fn preview(&mut self) -> Result<(Bytes, bool), BodyError> {
-        loop {
-            match poll_fn(|cx| self.poll(Want::Item, cx)).await? {
-                Item::Preview { bytes, complete } => return Ok((bytes, complete)),
-                Item::End { .. } => return Ok((Bytes::new(), true)),
-                Item::Data(_) | Item::Continued => {}
-            }
+        match poll_fn(|cx| self.poll(Want::Item, cx)).await? {
+            Item::Preview { bytes, complete } => Ok((bytes, complete)),
+            // It comes whole and before all else; what came in its place cannot be put back.
+            Item::Data(_) | Item::Continued | Item::End { .. } => Err(BodyError::Disconnected),
         }
     }
 }

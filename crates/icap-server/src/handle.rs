@@ -30,7 +30,7 @@ impl ServerHandle {
         self.0.connections.load(Ordering::Relaxed)
     }
 
-    /// Requests that are being answered.
+    /// Requests whose answer has not left yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.in_flight()

@@ -64,12 +64,12 @@
 //! | `leniency` | the switches of [`Leniency`](icap_proto::Leniency) without which the request would have been refused |
 //! | `bytes_in`, `bytes_out` | of the bodies, without framing |
 //! | `answer_us`, `elapsed_us` | from the head of the request to that of the answer, and to the end |
-//! | `aborted` | the answer was broken off, or the connection lost before its end |
+//! | `aborted` | the answer was broken off, or the connection lost before all of it had left |
 //!
 //! | metric | labels | |
 //! |---|---|---|
 //! | `icap_server_connections` | | gauge: open connections |
-//! | `icap_server_in_flight` | | gauge: requests that are being answered |
+//! | `icap_server_in_flight` | | gauge: requests whose answer has not left yet |
 //! | `icap_server_transactions_total` | `method`, `service`, `status` | `service` is the first path, or `none` |
 //! | `icap_server_transaction_seconds` | `method` | histogram |
 //! | `icap_server_body_bytes_total` | `direction` | `in` or `out` |

@@ -297,7 +297,7 @@ impl Case<'_> {
             profile: self.profile.name.to_string(),
             icap_status: Some(self.answer.status.as_u16()),
             http_status: self.answer.http.as_ref().and_then(Inner::status),
-            evidence: evidence::collect(self.answer, |name| findings::knows(name, self.profile)),
+            evidence: evidence::collect(self.answer, |name| self.known.has(name)),
         }
     }
 

@@ -125,6 +125,11 @@ impl<'a> KnownFields<'a> {
         Self { answer, profile, any }
     }
 
+    /// Whether a field of the answer with this name says something to this module.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.any && knows(name, self.profile)
+    }
+
     /// Every value of a field once, ICAP head first. What the origin said in the message that was sent is no word of
     /// the server.
     pub(crate) fn values(&self, name: &str) -> Vec<&'a [u8]> {
@@ -151,7 +156,7 @@ impl<'a> KnownFields<'a> {
 }
 
 /// Whether a field says something to this module.
-pub(crate) fn knows(name: &str, profile: &Profile) -> bool {
+fn knows(name: &str, profile: &Profile) -> bool {
     let mut known = NAMES.iter().chain(&TEXTS).chain(&OTHERS).chain(&refusals::FIELDS);
     known.any(|known| name.eq_ignore_ascii_case(known))
         || profile.read.fields.iter().any(|rule| name.eq_ignore_ascii_case(&rule.field))

@@ -153,7 +153,9 @@ impl<'a> File<'a> {
     }
 
     fn placeholder(&self) -> String {
-        format!("http://{PLACEHOLDER}/{}", utf8_percent_encode(self.name, PATH_SEGMENT))
+        // Most names need no encoding, and then this borrows them.
+        let segment = Cow::from(utf8_percent_encode(self.name, PATH_SEGMENT));
+        ["http://", PLACEHOLDER, "/", &segment].concat()
     }
 
     fn icap_fields(&self, profile: &Profile) -> Result<Headers, InvalidHeader> {

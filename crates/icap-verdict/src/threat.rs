@@ -47,8 +47,12 @@ impl Threat {
 
 /// Text that says something.
 pub(crate) fn said(text: String) -> Option<String> {
-    let text = text.trim_matches(['"', '\'']).trim();
-    (!says_nothing(text)).then(|| text.to_owned())
+    let said = text.trim_matches(['"', '\'']).trim();
+    if says_nothing(said) {
+        return None;
+    }
+    // Most texts are so already.
+    Some(if said.len() == text.len() { text } else { said.to_owned() })
 }
 
 /// What a server did about a finding. Products that block say 0 or 2, so 0 does not mean that a file may pass.

@@ -38,6 +38,18 @@ impl Verdict {
         }
     }
 
+    /// Why it is so, in words: the line of a log without its first word.
+    ///
+    /// ```
+    /// use icap_verdict::{Problem, ProblemKind, Verdict};
+    ///
+    /// let verdict = Verdict::Error(Problem::new(ProblemKind::Timeout, "no answer".to_owned()));
+    /// assert_eq!(verdict.to_string(), format!("error: {}", verdict.why()));
+    /// ```
+    pub const fn why(&self) -> impl fmt::Display + '_ {
+        Why(self)
+    }
+
     /// Whether the message may go on as it is.
     #[must_use]
     pub const fn is_allow(&self) -> bool {
@@ -79,14 +91,21 @@ impl Verdict {
 /// One line, fit for a log.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.as_str())?;
-        match self {
-            Self::Allow(allow) => write!(f, "{}", allow.reason)?,
-            Self::Block(block) => write!(f, "{block}")?,
-            Self::Modified(modified) => write!(f, "{modified}")?,
-            Self::Error(problem) => write!(f, "{problem}")?,
+        write!(f, "{}: {}", self.as_str(), self.why())
+    }
+}
+
+struct Why<'a>(&'a Verdict);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Verdict::Allow(allow) => allow.reason.fmt(f)?,
+            Verdict::Block(block) => block.fmt(f)?,
+            Verdict::Modified(modified) => modified.fmt(f)?,
+            Verdict::Error(problem) => problem.fmt(f)?,
         }
-        match &self.details().rule {
+        match &self.0.details().rule {
             Some(rule) => write!(f, ", rule {rule}"),
             None => Ok(()),
         }

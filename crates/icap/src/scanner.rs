@@ -27,6 +27,7 @@ use tokio::sync::{OnceCell, Semaphore};
 pub use self::builder::ScannerBuilder;
 use self::digest::{Digest, OnRead, Tap};
 use self::file::FileBody;
+pub use self::file::open_file;
 pub use self::report::Report;
 use self::report::problem;
 pub use self::services::Services;

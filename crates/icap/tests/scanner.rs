@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use icap::client::{Client, Error, Invalid, ServiceGroup};
 use icap::scanner::{Direction, Scanner, ScannerBuilder};
@@ -136,7 +137,16 @@ async fn files_are_scanned_from_disk() {
     assert!(scanner.scan_file("/nonexistent/file").await.is_err());
     assert!(scanner.scan_file(std::env::temp_dir()).await.is_err());
     #[cfg(unix)]
-    assert!(scanner.scan_file("/dev/null").await.is_err());
+    {
+        assert!(scanner.scan_file("/dev/null").await.is_err());
+        // Nobody writes into it.
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        let scan = tokio::time::timeout(Duration::from_secs(60), scanner.scan_file(pipe)).await;
+        assert!(scan.expect("no wait").is_err());
+    }
 }
 
 const NO_CONTENT: &str = "ICAP/1.0 204 No Content\r\nISTag: \"t\"\r\n\r\n";
@@ -267,7 +277,7 @@ async fn counting(methods: &'static str) -> (String, Arc<AtomicUsize>, Arc<Atomi
                         request.clear();
                         let before = now.fetch_add(1, Ordering::SeqCst);
                         highest.fetch_max(before.saturating_add(1), Ordering::SeqCst);
-                        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
                         now.fetch_sub(1, Ordering::SeqCst);
                         let _ = stream.write_all(NO_CONTENT.as_bytes()).await;
                     }
@@ -342,7 +352,7 @@ async fn who_sends_is_said() {
     let identity = Identity::new().with_client_ip([10, 1, 2, 3].into());
     let scanner = with_profile(Profile::auto()).uri(uri).identity(identity).build();
     let scan = scanner.expect("a good scanner");
-    let report = tokio::time::timeout(std::time::Duration::from_secs(5), scan.scan_bytes("a", "b"));
+    let report = tokio::time::timeout(Duration::from_secs(5), scan.scan_bytes("a", "b"));
     let report = report.await.expect("the server saw who it is").expect("bytes can be read");
     assert!(report.verdict.is_allow(), "{}", report.verdict);
 }

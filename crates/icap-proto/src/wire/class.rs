@@ -10,8 +10,10 @@ const TARGET: u8 = 4;
 const HOST: u8 = 8;
 /// HOST and `:`.
 const USERINFO: u8 = 16;
-/// HOST, `:`, `@`, `/` and `?`.
-const PATH_QUERY: u8 = 32;
+/// HOST, `:`, `@` and `/`.
+const PATH: u8 = 32;
+/// PATH and `?`.
+const QUERY: u8 = 64;
 
 const TABLE: [u8; 256] = {
     let mut table = [0u8; 256];
@@ -38,13 +40,16 @@ const TABLE: [u8; 256] = {
                 b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
             )
         {
-            class |= HOST | USERINFO | PATH_QUERY;
+            class |= HOST | USERINFO | PATH | QUERY;
         }
         if b == b':' {
-            class |= USERINFO | PATH_QUERY;
+            class |= USERINFO | PATH | QUERY;
         }
-        if matches!(b, b'@' | b'/' | b'?') {
-            class |= PATH_QUERY;
+        if matches!(b, b'@' | b'/') {
+            class |= PATH | QUERY;
+        }
+        if b == b'?' {
+            class |= QUERY;
         }
         #[allow(clippy::indexing_slicing, reason = "evaluated at compile time, byte is below 256")]
         {
@@ -80,9 +85,14 @@ pub(crate) fn userinfo(bytes: &[u8]) -> Result<(), usize> {
     percent_encoded(bytes, USERINFO)
 }
 
-/// Where the first byte stands that may not be in a path with its query (RFC 3986 sections 3.3 and 3.4).
-pub(crate) fn path_and_query(bytes: &[u8]) -> Result<(), usize> {
-    percent_encoded(bytes, PATH_QUERY)
+/// Where the first byte stands that may not be in a path (RFC 3986 section 3.3).
+pub(crate) fn path(bytes: &[u8]) -> Result<(), usize> {
+    percent_encoded(bytes, PATH)
+}
+
+/// Where the first byte stands that may not be in a query (RFC 3986 section 3.4).
+pub(crate) fn query(bytes: &[u8]) -> Result<(), usize> {
+    percent_encoded(bytes, QUERY)
 }
 
 /// Bytes of the class and `%` with two hexadecimal digits; else the place of the first other byte.

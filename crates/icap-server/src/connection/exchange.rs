@@ -77,8 +77,10 @@ pub(super) struct Exchange<'a> {
     pub(super) service_wait: Option<Instant>,
     /// Body bytes that nobody wanted.
     pub(super) discarded: u64,
+    /// The whole answer has left: the system has taken it.
+    pub(super) sent: bool,
     pub(super) record: Record<'a>,
-    /// Given back when the answer is complete.
+    /// Given back when the answer is queued to its end.
     permit: Option<Permit<'a>>,
 }
 
@@ -142,6 +144,7 @@ impl<'a> Exchange<'a> {
             read_waited: Duration::ZERO,
             service_wait: None,
             discarded: 0,
+            sent: false,
             record: Record::start(&head, peer, route),
             permit: None,
         };
@@ -231,6 +234,8 @@ impl<'a> Exchange<'a> {
         loop {
             let mut moved = self.poll_work(transport, cx);
             if matches!(self.work, Work::Done) {
+                self.release();
+                self.sent = transport.poll_write(cx)?.is_ready();
                 return Poll::Ready(Ok(()));
             }
             let demand = self.feeder.as_ref().map(Feeder::demand);
@@ -255,6 +260,14 @@ impl<'a> Exchange<'a> {
             } else {
                 self.give_up(transport);
             }
+        }
+    }
+
+    /// Nothing is read or called any more.
+    fn release(&mut self) {
+        self.permit = None;
+        if !self.record.aborted {
+            self.fail_reader(BodyError::Answered, Waker::noop());
         }
     }
 
@@ -368,14 +381,10 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Whoever reads on learns that it is over, and the log what was lost with the connection or the server.
+/// The log learns what was lost with the connection or the server.
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        match (&self.work, self.record.aborted) {
-            (Work::Done, false) => self.fail_reader(BodyError::Answered, Waker::noop()),
-            (Work::Done, true) => {}
-            _ => self.record.aborted = true,
-        }
+        self.record.aborted |= !self.sent;
     }
 }
 

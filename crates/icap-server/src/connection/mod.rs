@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use self::exchange::Exchange;
 use self::transport::{Lost, Transport};
+use crate::handle::Counted;
 use crate::peer::Peer;
 use crate::server::Shared;
 use crate::stop::Listener;
@@ -39,15 +40,24 @@ where
                 if requests_left == 0 {
                     transport.connection.close_after_answer();
                 }
-                let _in_flight = shared.life.transaction();
+                let in_flight = shared.life.transaction();
                 let mut exchange = Exchange::start(head, &peer, shared, &mut transport);
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }
                 between.ended = exchange.ended();
+                if !exchange.sent {
+                    between.sending = Some((exchange, in_flight));
+                }
             }
             Ok(Next::LookAgain) => tokio::task::yield_now().await,
-            Ok(Next::Close) => return transport.close().await,
+            Ok(Next::Close) => {
+                transport.close().await;
+                if transport.is_written() {
+                    between.conclude();
+                }
+                return;
+            }
             Err(lost) => break lost,
         }
     };
@@ -78,6 +88,8 @@ struct Between<'a> {
     waiting: Option<(Phase, Instant)>,
     /// When the last answer was complete, if that is known; written it was at most one turn later.
     ended: Option<Instant>,
+    /// A transaction whose answer the client has not taken yet.
+    sending: Option<(Exchange<'a>, Counted<'a>)>,
     /// A request that waits until the client has taken the answers before it.
     next: Option<Box<RequestHead>>,
     /// The server stops, and requests that have arrived were looked for since.
@@ -105,7 +117,23 @@ enum Phase {
 impl<'a> Between<'a> {
     fn new(peer: &'a Peer, shared: &'a Shared) -> Self {
         let stop = shared.life.stop.listen();
-        Self { shared, peer, stop, waiting: None, ended: None, next: None, looked_again: false }
+        Self {
+            shared,
+            peer,
+            stop,
+            waiting: None,
+            ended: None,
+            sending: None,
+            next: None,
+            looked_again: false,
+        }
+    }
+
+    /// All of the answer has left.
+    fn conclude(&mut self) {
+        if let Some((mut exchange, _)) = self.sending.take() {
+            exchange.sent = true;
+        }
     }
 
     fn poll_next<IO>(
@@ -118,6 +146,9 @@ impl<'a> Between<'a> {
     {
         loop {
             let written = transport.poll_write(cx)?.is_ready();
+            if written {
+                self.conclude();
+            }
             if written && let Some(head) = self.next.take() {
                 self.waiting = None;
                 return Poll::Ready(Ok(Next::Request(head)));
@@ -145,7 +176,7 @@ impl<'a> Between<'a> {
                 }
             }
             if transport.connection.is_idle() {
-                transport.connection.relax();
+                transport.relax();
                 if written && self.stop.poll(cx).is_ready() {
                     let next = if self.looked_again { Next::Close } else { Next::LookAgain };
                     self.looked_again = true;

@@ -1,5 +1,6 @@
 //! Moves the bytes of one connection and watches how long that takes.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -22,6 +23,12 @@ const HIGH_WATER: usize = 64 * 1024;
 /// sends more is held for [`Timeouts::drain`] and then closed.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_READ: usize = 16 * 1024;
+
+thread_local! {
+    /// For input. A connection that waits for a request has no buffer, and one that reads is done with it soon: mostly
+    /// one does for all of a thread.
+    static SPARE: Cell<BytesMut> = Cell::default();
+}
 
 /// A stream and the dialogue on it.
 pub(super) struct Transport<IO> {
@@ -60,11 +67,24 @@ impl<IO> Transport<IO> {
     pub(super) fn is_full(&mut self) -> bool {
         self.connection.output().remaining() >= HIGH_WATER
     }
+
+    /// Whether the system has taken all there was to write.
+    pub(super) fn is_written(&mut self) -> bool {
+        !self.connection.output().has_remaining() && !self.unflushed
+    }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
+    /// Gives back the buffers of a connection that waits for a request.
+    pub(super) fn relax(&mut self) {
+        if let Some(buffer) = self.connection.relax() {
+            SPARE.set(buffer);
+        }
+    }
+
     /// Reads once.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.lend(|| SPARE.take());
         let mut room = self.connection.input();
         // The future holds nothing between two polls.
         let read = ready!(pin!(self.io.read_buf(&mut room)).poll(cx))?;

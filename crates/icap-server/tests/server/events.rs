@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use icap_server::{Reply, Server};
+use icap_server::{Reply, Server, Timeouts};
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -186,7 +186,7 @@ async fn what_is_lost_is_not_reported_as_whole() {
     });
     let lost = chunk(vec![b'x'; 90_000]);
     for (query, body, status, end) in [
-        ("", &chunk("ab")[..], "status=200", "bytes_out=2 aborted=false"),
+        ("", &chunk("ab")[..], "status=200", "bytes_out=2 aborted=true"),
         ("", &lost, "status=200", "aborted=true"),
         ("hang", b"", "service=\"/x\" bytes_in=0", "aborted=true"),
     ] {
@@ -199,6 +199,43 @@ async fn what_is_lost_is_not_reported_as_whole() {
         assert_eq!(served.is_ok(), query.is_empty());
         let line = log.lines().pop().unwrap();
         assert!(line.contains(status) && line.ends_with(end), "{line}");
+    }
+    drop(guard);
+}
+
+/// Queued is not sent: until the client's side has taken all of an answer it may be lost, with the connection or by
+/// its deadline.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_whole_when_all_of_it_has_left() {
+    let log = Log::at(Level::INFO);
+    let guard = log.listen();
+    let server = Arc::new(server(|request| async {
+        let (head, body) = request.into_body().await?;
+        Ok(Reply::modified(head.http_response().unwrap().clone(), body))
+    }));
+    let request = [respmod("").as_bytes(), &chunk(vec![b'x'; 10_000]), LAST.as_bytes()].concat();
+    for (taken, waits, end) in [
+        (true, false, "bytes_out=10000 aborted=false"),
+        (false, false, "bytes_out=10000 aborted=true"),
+        (false, true, "bytes_out=10000 aborted=true"),
+    ] {
+        let mut client = connect_through(&server, 64);
+        client.say(&request).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        log.lines.lock().unwrap().clear();
+        assert_eq!(server.handle().in_flight(), 1);
+        if taken {
+            assert_eq!(client.answer().await.body.len(), 10_000);
+        }
+        if waits {
+            tokio::time::sleep(Timeouts::default().write).await;
+        } else {
+            drop(client);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let lines = log.lines();
+        assert!(lines.len() == 1 && lines[0].ends_with(end), "{lines:?}");
+        assert_eq!(server.handle().in_flight(), 0);
     }
     drop(guard);
 }

@@ -1,6 +1,6 @@
 //! Files as bodies.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 use std::pin::Pin;
@@ -12,6 +12,37 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// What is read at once.
 const READ: u64 = 64 * 1024;
+
+/// Opens a file to be scanned, and tells what it is like. Nobody is waited for: neither a pipe that took its place nor
+/// the one who would write into it.
+///
+/// # Errors
+///
+/// There is no such file, it may not be read, or it is none: the length of a folder, a pipe or a device says nothing,
+/// and it would pass as empty.
+///
+/// ```
+/// use icap::scanner::open_file;
+///
+/// assert!(open_file("Cargo.toml")?.1.len() > 0);
+/// assert!(open_file(".").is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn open_file(path: impl AsRef<Path>) -> io::Result<(File, Metadata)> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no file"));
+    }
+    Ok((file, metadata))
+}
 
 /// A file, read in pieces. Its length is fixed when it is opened: a file that grows is sent as long as it was,
 /// one that shrinks is an error.
@@ -43,17 +74,9 @@ impl FileBody {
     pub(super) async fn open(path: &Path) -> io::Result<Self> {
         let path = path.to_owned();
         let open = move || {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            if metadata.is_dir() {
-                return Err(io::Error::from(io::ErrorKind::IsADirectory));
-            }
-            // The length of a pipe or a device says nothing: it would pass as empty.
-            if !metadata.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no file"));
-            }
+            let (file, metadata) = open_file(path)?;
             let length = metadata.len();
-            Ok((read(file, length)?, length))
+            io::Result::Ok((read(file, length)?, length))
         };
         let (first, left) = spawn_blocking(open).await.map_err(io::Error::other)??;
         Ok(Self { next: Next::Ready(first), left })

@@ -31,7 +31,7 @@ pub(crate) struct Actions {
 impl Actions {
     pub(crate) fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         if let Some(folder) = &arguments.quarantine {
-            private_folder(folder).with_context(|| shown(folder))?;
+            private_folder(folder).with_context(|| shown(folder).into_owned())?;
         }
         Ok(Self { quarantine: arguments.quarantine.clone(), exec: arguments.exec.clone() })
     }

@@ -1,5 +1,6 @@
 //! The command line, and what follows from it.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
@@ -163,8 +164,8 @@ impl Arguments {
 
     fn read_profile(&self) -> anyhow::Result<Profile> {
         let Some(path) = &self.profile else { return Ok(self.kind.clone()) };
-        let text = std::fs::read_to_string(path).with_context(|| shown(path))?;
-        Profile::from_toml(&text).with_context(|| shown(path))
+        let text = std::fs::read_to_string(path).with_context(|| shown(path).into_owned())?;
+        Profile::from_toml(&text).with_context(|| shown(path).into_owned())
     }
 
     fn tls(&self) -> anyhow::Result<Option<Tls>> {
@@ -175,7 +176,7 @@ impl Arguments {
         if !set {
             return Ok(None);
         }
-        let read = |path: &PathBuf| std::fs::read(path).with_context(|| shown(path));
+        let read = |path: &PathBuf| std::fs::read(path).with_context(|| shown(path).into_owned());
         let mut tls = Tls::new();
         for path in &self.ca {
             tls = tls.roots_pem(read(path)?);
@@ -214,10 +215,10 @@ impl From<BalanceName> for Balance {
 }
 
 /// A path for people: a file name may hold anything, also what a terminal obeys.
-pub(crate) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();
     if !text.contains(char::is_control) {
-        return text.into_owned();
+        return text;
     }
     let mut shown = String::new();
     for letter in text.chars() {
@@ -227,7 +228,7 @@ pub(crate) fn shown(path: &Path) -> String {
             shown.push(letter);
         }
     }
-    shown
+    shown.into()
 }
 
 /// A file whose name looks like a URI can be given as `./icap:…`.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::arguments::{Arguments, Target, shown};
 use crate::certificate;
-use crate::output::{time, why};
+use crate::output::time;
 
 /// For a name, a connection and a handshake, each.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ struct Sample {
 /// EICAR, or the user's own; large enough not to be passed over by the server for its size.
 fn sample(arguments: &Arguments, profile: &Profile) -> anyhow::Result<Sample> {
     if let Some(path) = &arguments.must_block {
-        let bytes = std::fs::read(path).with_context(|| shown(path))?.into();
+        let bytes = std::fs::read(path).with_context(|| shown(path).into_owned())?.into();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(Sample { name, bytes });
     }
@@ -191,7 +191,7 @@ async fn clean(steps: &Steps<'_>, scanner: &Scanner) -> io::Result<bool> {
     let bytes: Vec<u8> = line.take(usize::try_from(least).unwrap_or(64)).collect();
     let report = scanner.scan_bytes("clean.txt", bytes).await?;
     if report.verdict.is_allow() {
-        steps.good("clean", began, &why(&report.verdict))?;
+        steps.good("clean", began, &report.verdict.why().to_string())?;
         return Ok(true);
     }
     let hints = match &report.verdict {

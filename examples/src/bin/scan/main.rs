@@ -25,11 +25,13 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use icap::Scanner;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use self::actions::Actions;
 use self::arguments::Arguments;
@@ -40,6 +42,9 @@ use self::reader::{Ahead, Loaded};
 
 /// Rows that were not printed yet.
 const QUEUE: usize = 1024;
+
+/// Between one print and the next. To wake up for each row and to write it would be a good part of a small file's time.
+const REST: Duration = Duration::from_millis(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -69,26 +74,31 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
 
     let mut output = Output::new(arguments.json);
     let mut tally = Tally::default();
-    let mut rows = scan_all(scanner, found, actions, progress.clone(), arguments.jobs.get().into());
+    let jobs = arguments.jobs.get().into();
+    let (mut rows, mut ended) = scan_all(scanner, found, actions, progress.clone(), jobs);
     let mut come = Vec::new();
     while rows.recv_many(&mut come, QUEUE).await > 0 {
         come.iter().for_each(|row| tally.count(row));
         progress.behind(|| output.rows(&come))?;
         come.clear();
+        if !ended.is_finished() {
+            let _ = timeout(REST, &mut ended).await;
+        }
     }
     progress.end();
     output.end(&tally)?;
     Ok(tally.exit_code())
 }
 
-/// Scans what is found, so many files at a time; the rows come in the order in which the scans end.
+/// Scans what is found, so many files at a time; the rows come in the order in which the scans end. The task ends when
+/// all have come.
 fn scan_all(
     scanner: Scanner,
     found: Found,
     actions: Arc<Actions>,
     progress: Progress,
     jobs: usize,
-) -> mpsc::Receiver<Row> {
+) -> (mpsc::Receiver<Row>, JoinHandle<()>) {
     let ahead = Arc::new(Mutex::new(Ahead::start(found)));
     let (done, rows) = mpsc::channel(QUEUE);
     let mut scans = JoinSet::new();
@@ -108,8 +118,7 @@ fn scan_all(
             }
         });
     }
-    tokio::spawn(watch(scans, done));
-    rows
+    (rows, tokio::spawn(watch(scans, done)))
 }
 
 /// Waits for the scans to end. One that ends early has lost its file, which is not passed over in silence.

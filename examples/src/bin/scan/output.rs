@@ -6,26 +6,18 @@ use std::time::{Duration, Instant};
 
 use icap::scanner::Report;
 use icap::verdict::{Problem, ProblemKind, Verdict};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::arguments::shown;
 
 /// One file, what came of it, and what was done about it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Row {
-    #[serde(serialize_with = "as_text")]
     pub(crate) file: PathBuf,
-    /// The verdict in words.
-    summary: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    threat: Option<String>,
-    #[serde(flatten)]
     came: Came,
     /// Where a blocked file was moved to.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
     pub(crate) quarantined: Option<PathBuf>,
     /// What was to be done about a blocked file and failed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) failures: Vec<String>,
 }
 
@@ -46,17 +38,7 @@ impl Row {
                 Came::Unread(Box::new(Verdict::Error(Problem::new(ProblemKind::Source, detail))))
             }
         };
-        let mut row = Self {
-            file,
-            summary: String::new(),
-            threat: None,
-            came,
-            quarantined: None,
-            failures: Vec::new(),
-        };
-        row.summary = why(row.verdict());
-        row.threat = row.verdict().threats().iter().find_map(|threat| threat.name.clone());
-        row
+        Self { file, came, quarantined: None, failures: Vec::new() }
     }
 
     pub(crate) fn verdict(&self) -> &Verdict {
@@ -89,10 +71,36 @@ impl Row {
     }
 }
 
-/// The verdict without its first word.
-pub(crate) fn why(verdict: &Verdict) -> String {
-    let text = verdict.to_string();
-    text.split_once(": ").map(|(_, why)| why.to_owned()).unwrap_or(text)
+/// A row in JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(serialize_with = "as_text")]
+    file: &'a Path,
+    /// The verdict in words.
+    summary: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threat: Option<&'a str>,
+    #[serde(flatten)]
+    came: &'a Came,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+    quarantined: Option<&'a Path>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    failures: &'a [String],
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let verdict = self.verdict();
+        let line = Line {
+            file: &self.file,
+            summary: verdict.why().to_string(),
+            threat: verdict.threats().iter().find_map(|threat| threat.name.as_deref()),
+            came: &self.came,
+            quarantined: self.quarantined.as_deref(),
+            failures: &self.failures,
+        };
+        line.serialize(to)
+    }
 }
 
 const ALLOWED: u8 = 0;
@@ -175,7 +183,7 @@ impl Output {
             None => ("-".to_owned(), "-".to_owned()),
         };
         let file = shown(&row.file);
-        writeln!(out, "{word:<9} {size:>9} {time:>9}  {file} ({})", row.summary)?;
+        writeln!(out, "{word:<9} {size:>9} {time:>9}  {file} ({})", row.verdict().why())?;
         if let Some(place) = &row.quarantined {
             writeln!(out, "{:<9} now {}", "", shown(place))?;
         }
@@ -214,14 +222,11 @@ pub(crate) fn time(elapsed: Duration) -> String {
     }
 }
 
-fn as_text<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&path.display())
 }
 
-fn as_optional_text<S: serde::Serializer>(
-    path: &Option<PathBuf>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
+fn as_optional_text<S: Serializer>(path: &Option<&Path>, to: S) -> Result<S::Ok, S::Error> {
     match path {
         Some(path) => as_text(path, to),
         None => to.serialize_none(),

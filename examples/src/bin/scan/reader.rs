@@ -3,12 +3,12 @@
 //! A small file is read faster than one thread can ask another to read it. So the thread that finds the files reads the
 //! small ones too, and hands over many at a time. A larger file is opened and read while it is being sent.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::vec;
 
 use bytes::{Bytes, BytesMut};
+use icap::scanner::open_file;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -156,29 +156,11 @@ fn load(item: Item, room: &mut BytesMut) -> Loaded {
 /// A small file's bytes, and what any is like. As of any file that is sent, the length is fixed when it is opened: one
 /// that grows is as long as it was, one that shrinks is an error.
 fn read(path: &Path, room: &mut BytesMut) -> io::Result<(Option<Bytes>, State)> {
-    let mut file = open(path)?;
-    let metadata = file.metadata()?;
-    // It was a file when it was found.
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::other("is no file"));
-    }
+    let (mut file, metadata) = open_file(path)?;
     let state = State::of(&metadata);
     let small = usize::try_from(state.length).ok().filter(|length| *length <= SMALL);
     let data = small.map(|length| read_whole(&mut file, length, room)).transpose()?;
     Ok((data, state))
-}
-
-/// Opens a file and waits for nobody: a pipe that took its place would wait for somebody who writes, and all files with
-/// it.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    options.open(path)
 }
 
 /// So many bytes, no more and no fewer. Several files share the allocation that is made when there is no room.
