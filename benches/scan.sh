@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# scan beside icap-load: small files a second and answers a second from the same scan-server, with as many connections
-# and the same dialogue, in turn.
+# scan beside icap-load: small files a second and answers a second from the same server, with as many connections and
+# the same dialogue, in turn. The server is scan-server, whose answer costs next to nothing, and c-icap with ClamAV.
 #   benches/scan.sh
 #   SCAN_BENCH_FILES=2000 SCAN_BENCH_ROUNDS=3 benches/scan.sh
-# Needs Linux and about a minute, and before that the time of a release build. Loopback only, files in $TMPDIR. Status 0 when every file and every answer was allowed,
-# whatever the figures.
+# Needs Linux, c-icap and clamd (ci/install-debian.sh) and about two minutes, and before that the time of a release
+# build. Loopback only, files in $TMPDIR. Status 0 when every file and every answer was allowed, whatever the figures;
+# 77 when something that is needed is missing.
 # shellcheck source=ci/interop/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../ci/interop/lib.sh"
 
@@ -16,32 +17,49 @@ AT_ONCE=8
 GOAL=0.8
 export TIMEFORMAT='%R %U %S'
 
-#     NAME|BYTES OF A FILE|OPTIONS OF SCAN|OPTIONS OF ICAP-LOAD
+SCAN_SERVER=127.0.0.1:$PORT/respmod
+CLAMAV=127.0.0.1:$INTEROP_CICAP_PORT/virus_scan
+
+#     NAME|SERVICE|BYTES OF A FILE|OPTIONS OF SCAN|OPTIONS OF ICAP-LOAD
 CASES=(
-    'all-in-preview|1024||--preview 1024'
-    '100-continue|4096||--preview 1024'
-    'no-preview|4096|--no-preview|'
+    "all-in-preview|$SCAN_SERVER|1024||--preview 1024"
+    "100-continue|$SCAN_SERVER|4096||--preview 1024"
+    "no-preview|$SCAN_SERVER|4096|--no-preview|"
+    "c-icap-clamav|$CLAMAV|4096||--preview 1024"
 )
 
 main() {
-    local entry name bytes scan load round
+    local entry name service bytes scan load round
+    look_around
     cargo build --quiet --release -p icap-examples --bin scan --bin scan-server
     cargo build --quiet --release -p icap-benches --bin icap-load
     open_work
     start server "$PORT" "$RELEASE/scan-server" --listen "127.0.0.1:$PORT"
+    start_clamd
+    start_c_icap
     echo "scan.sh: $FILES files, $AT_ONCE at a time, medians of $ROUNDS rounds [least..most]" >&2
     printf '%-15s %6s %9s %11s  %-22s %s\n' case bytes files/s answers/s 'ratio' 'CPU us: scan, icap-load'
     for entry in "${CASES[@]}"; do
-        IFS='|' read -r name bytes scan load <<<"$entry"
+        IFS='|' read -r name service bytes scan load <<<"$entry"
         make_files "$bytes"
         # The first of each warms up.
         for ((round = 0; round <= ROUNDS; round++)); do
-            scan_once "$bytes" "$scan" || fail "scan: $(tail -n 1 "$WORK/scan.log")"
+            scan_once "$service" "$bytes" "$scan" || fail "scan: $(tail -n 1 "$WORK/scan.log")"
             all_have_rows
-            load_once "$bytes" "$load" || fail "icap-load: $(tail -n 1 "$WORK/load.log")"
+            load_once "$service" "$bytes" "$load" || fail "icap-load: $(tail -n 1 "$WORK/load.log")"
             if [ $round -gt 0 ]; then paste -d ' ' "$WORK/scan.time" "$WORK/load.time"; fi
         done >"$WORK/figures"
         report "$name" "$bytes" <"$WORK/figures"
+    done
+}
+
+look_around() {
+    local need
+    for need in c-icap clamd python3; do
+        if ! command -v "$need" >/dev/null; then
+            echo "scan.sh: $need is missing; ci/install-debian.sh installs it" >&2
+            exit 77
+        fi
     done
 }
 
@@ -51,12 +69,12 @@ make_files() {
     head -c $((FILES * $1)) /dev/urandom | split --bytes="$1" --numeric-suffixes --suffix-length=6 - "$WORK/files-$1/"
 }
 
-# scan_once BYTES OPTIONS: seconds, user and system time in $WORK/scan.time. Starting the program and finding the files
-# are part of it.
-# shellcheck disable=SC2086 # $2 is a list of words
+# scan_once SERVICE BYTES OPTIONS: seconds, user and system time in $WORK/scan.time. Starting the program and finding the
+# files are part of it.
+# shellcheck disable=SC2086 # $3 is a list of words
 scan_once() {
-    { time timeout 60 "$RELEASE/scan" --type respmod --jobs $AT_ONCE $2 --recursive "icap://127.0.0.1:$PORT/respmod" \
-        "$WORK/files-$1" >"$WORK/rows" 2>"$WORK/scan.log"; } 2>"$WORK/scan.time"
+    { time timeout 60 "$RELEASE/scan" --type respmod --jobs $AT_ONCE $3 --recursive "icap://$1" "$WORK/files-$2" \
+        >"$WORK/rows" 2>"$WORK/scan.log"; } 2>"$WORK/scan.time"
 }
 
 # A row for each file, so that what was passed over is no speed.
@@ -66,10 +84,10 @@ all_have_rows() {
     [ "$rows" -eq "$FILES" ] || fail "scan: $rows rows of $FILES files"
 }
 
-# load_once BYTES OPTIONS: the same of icap-load for as many requests, in $WORK/load.time.
-# shellcheck disable=SC2086 # $2 is a list of words
+# load_once SERVICE BYTES OPTIONS: the same of icap-load for as many requests, in $WORK/load.time.
+# shellcheck disable=SC2086 # $3 is a list of words
 load_once() {
-    { time timeout 60 "$RELEASE/icap-load" "icap://127.0.0.1:$PORT/respmod" --connections $AT_ONCE --body "$1" $2 \
+    { time timeout 60 "$RELEASE/icap-load" "icap://$1" --connections $AT_ONCE --body "$2" $3 \
         --expect 204 --count "$FILES" >"$WORK/load.log" 2>&1; } 2>"$WORK/load.time"
 }
 
