@@ -69,8 +69,8 @@ make_files() {
     head -c $((FILES * $1)) /dev/urandom | split --bytes="$1" --numeric-suffixes --suffix-length=6 - "$WORK/files-$1/"
 }
 
-# scan_once SERVICE BYTES OPTIONS: seconds, user and system time in $WORK/scan.time. Starting the program and finding the
-# files are part of it.
+# scan_once SERVICE BYTES OPTIONS: seconds, user and system time in $WORK/scan.time. Starting the program and finding
+# the files are part of it.
 # shellcheck disable=SC2086 # $3 is a list of words
 scan_once() {
     { time timeout 60 "$RELEASE/scan" --type respmod --jobs $AT_ONCE $3 --recursive "icap://$1" "$WORK/files-$2" \

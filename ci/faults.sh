@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Proof that a slow, broken or hostile peer costs its own connection: peers that are killed, reset, half-closed, drip and
-# flood, against a real server over loopback (benches/tests/faults).
+# Proof that a slow, broken or hostile peer costs its own connection: peers that are killed, reset, half-closed, drip
+# and flood, against a real server over loopback (benches/tests/faults).
 #   ci/faults.sh [NAME]      e.g. ci/faults.sh cut or ci/faults.sh good_traffic
 # One case after the other, since some of them look at the time. Under 90 s besides the build.
 set -euo pipefail

@@ -119,7 +119,8 @@ fn chunks_encoded(
     connection
 }
 
-/// A client whose server is a task of the same thread, over memory: both are counted, and hardly anything of the server.
+/// A client whose server is a task of the same thread, over memory: both are counted, and hardly anything of the
+/// server.
 struct Calls {
     runtime: Runtime,
     client: Client,

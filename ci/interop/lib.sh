@@ -24,9 +24,9 @@ umask 022
 # --- daemons ------------------------------------------------------------------------------------------------------
 
 # start NAME PORT COMMAND...: returns once it listens. The process leads a group of its own, so that its children can be
-# ended with it and Ctrl-C reaches the script first. It is no session of its own: Linux shares out a core by sessions, and
-# where several programs of a bench have one core, their turns would be so short that each wakes the next for one event.
-# Output: $WORK/NAME.log.
+# ended with it and Ctrl-C reaches the script first. It is no session of its own: Linux shares out a core by sessions,
+# and where several programs of a bench have one core, their turns would be so short that each wakes the next for one
+# event. Output: $WORK/NAME.log.
 start() {
     local name=$1 port=$2 i
     shift 2

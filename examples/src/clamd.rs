@@ -1,7 +1,7 @@
 //! ClamAV by way of its daemon: the command INSTREAM of clamd, over TCP or a Unix socket.
 //!
-//! The body goes to clamd as it comes, a length before each piece. Nothing of it is kept here; clamd itself takes as much
-//! as its `StreamMaxLength` says, and a longer one is an error, not a clean body.
+//! The body goes to clamd as it comes, a length before each piece. Nothing of it is kept here; clamd itself takes as
+//! much as its `StreamMaxLength` says, and a longer one is an error, not a clean body.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

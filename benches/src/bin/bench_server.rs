@@ -7,7 +7,8 @@
 //! - `/b204` answers 204 at the preview, without a preview after the body.
 //! - `/echo` answers 200 with the message as it came.
 //!
-//! Any signal that ends a process ends it. With `--log` it writes what it sees to standard error, one JSON object a line.
+//! Any signal that ends a process ends it. With `--log` it writes what it sees to standard error, one JSON object a
+//! line.
 
 use std::net::{SocketAddr, TcpListener};
 use std::thread;

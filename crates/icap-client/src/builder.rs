@@ -176,11 +176,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Keeps bodies of up to so many bytes until the server has answered, so that they can be sent once more:
-    /// such a body is sent with `Allow: 204` (RFC 3507 section 4.6) unless the service is known not to give one, and,
-    /// where it takes part in that, with [`Allow: 206`](Self::partial_content); it comes back from a failed call, and is sent again when a kept
-    /// connection turns out to be dead. What is kept are references to the pieces that the body gave, not copies;
-    /// small pieces of large buffers keep these.
+    /// Keeps bodies of up to so many bytes until the server has answered, so that they can be sent once more: such a
+    /// body is sent with `Allow: 204` (RFC 3507 section 4.6) unless the service is known not to give one, and, where it
+    /// takes part in that, with [`Allow: 206`](Self::partial_content); it comes back from a failed call, and is sent
+    /// again when a kept connection turns out to be dead. What is kept are references to the pieces that the body gave,
+    /// not copies; small pieces of large buffers keep these.
     ///
     /// 0 by default: bodies that fit into the preview are kept, of others the part in the preview until the
     /// server asks for the rest. `Allow: 204` needs a body that knows its
@@ -286,12 +286,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Shows all that is sent and received to `tap`, for a person who looks for a fault: what goes through TLS too. Of each
-    /// body the first `body_limit` bytes are shown.
+    /// Shows all that is sent and received to `tap`, for a person who looks for a fault: what goes through TLS too. Of
+    /// each body the first `body_limit` bytes are shown.
     ///
     /// Credentials, cookies and who the user is are blanked: the values of `Authorization`, `Proxy-Authorization`,
-    /// `Cookie`, `Set-Cookie`, `X-Authenticated-User`, `X-Authenticated-Groups`, `X-Subscriber-ID` and `X-Client-Username`
-    /// in all heads and trailers, and user and password in URIs. What else heads and bodies hold is shown as it is.
+    /// `Cookie`, `Set-Cookie`, `X-Authenticated-User`, `X-Authenticated-Groups`, `X-Subscriber-ID` and
+    /// `X-Client-Username` in all heads and trailers, and user and password in URIs. What else heads and bodies hold is
+    /// shown as it is.
     ///
     /// ```
     /// use icap_client::{Client, Tapped};

@@ -86,7 +86,8 @@ use crate::timeouts::{before, deadline};
 /// # Caps
 ///
 /// Each member has the cap of its [`Client`]. Members without room are passed over while others have some; when none
-/// has, the call waits in the queue of the best. The service lowers the cap by `Max-Connections`, and for a while by a 503.
+/// has, the call waits in the queue of the best. The service lowers the cap by `Max-Connections`, and for a while by a
+/// 503.
 #[derive(Debug, Clone)]
 pub struct ServiceGroup {
     table: Arc<Table>,

@@ -24,7 +24,8 @@ use crate::outcome::Outcome;
 pub enum OnFailure {
     /// Fail closed: the user is answered with 503 Service Unavailable.
     Refuse,
-    /// Fail open: the message passes unseen, if it is still whole. If a part of it is gone, as [`Refuse`](Self::Refuse).
+    /// Fail open: the message passes unseen, if it is still whole. If a part of it is gone, as
+    /// [`Refuse`](Self::Refuse).
     Bypass,
 }
 

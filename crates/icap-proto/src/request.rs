@@ -296,8 +296,8 @@ impl RequestBuilder {
     /// `Allow` (draft-rousskov-icap-trailers sections 7 and 8). Only for services whose OPTIONS offered
     /// it.
     ///
-    /// The fields themselves are given to the [connection](crate::client::Connection::set_icap_trailer); others than the
-    /// promised may come. Where none are given an empty trailer is sent.
+    /// The fields themselves are given to the [connection](crate::client::Connection::set_icap_trailer); others than
+    /// the promised may come. Where none are given an empty trailer is sent.
     ///
     /// # Errors
     ///

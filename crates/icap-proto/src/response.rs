@@ -354,8 +354,8 @@ impl ResponseBuilder {
     /// `Allow` (draft-rousskov-icap-trailers sections 7 and 8). Only for requests that allow
     /// it.
     ///
-    /// The fields themselves are given to the [connection](crate::server::Connection::set_icap_trailer); others than the
-    /// promised may come. Where none are given an empty trailer is sent.
+    /// The fields themselves are given to the [connection](crate::server::Connection::set_icap_trailer); others than
+    /// the promised may come. Where none are given an empty trailer is sent.
     ///
     /// # Errors
     ///

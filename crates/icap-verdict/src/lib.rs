@@ -1,9 +1,9 @@
 //! From an ICAP answer to a verdict: allow, block, modified or error.
 //!
-//! ICAP has no field that says "blocked". Servers answer a forbidden file with a block page in a 200, with an
-//! `X-` header, with an HTTP status inside, or with a changed message; clients that look at one of these only
-//! fail open on the others. [`Profile::evaluate`] looks at all of them in a fixed order, and what it does not know is an
-//! error, never allowed.
+//! ICAP has no field that says "blocked". Servers answer a forbidden file with a block page in a 200, with an `X-`
+//! header, with an HTTP status inside, or with a changed message; clients that look at one of these only fail open on
+//! the others. [`Profile::evaluate`] looks at all of them in a fixed order, and what it does not know is an error,
+//! never allowed.
 //!
 //! ```
 //! use icap_proto::{HttpHead, IsTag, Method, ResponseHead, StatusCode};

@@ -23,8 +23,8 @@ pub use from_toml::ProfileError;
 /// for blocks to be seen.
 ///
 /// Built in are the products of [`Profile::built_in`]; others are made by changing one of them, in code or, with the
-/// feature `toml`, in a file (`Profile::from_toml`). A profile can make the reading stricter or explain what a product says in its own
-/// way; no setting turns a finding into a permission.
+/// feature `toml`, in a file (`Profile::from_toml`). A profile can make the reading stricter or explain what a product
+/// says in its own way; no setting turns a finding into a permission.
 ///
 /// ```
 /// use icap_verdict::Profile;

@@ -244,8 +244,8 @@ async fn of_several_servers_the_next_is_asked() {
     assert_eq!(report.server.map(|uri| uri.to_string()), Some(good));
 }
 
-/// A server that answers OPTIONS with these methods and, after a moment, every message with a 204; and the most messages
-/// that it had at a time.
+/// A server that answers OPTIONS with these methods and, after a moment, every message with a 204; and the most
+/// messages that it had at a time.
 async fn counting(methods: &'static str) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let uri = format!("icap://{}/scan", listener.local_addr().expect("an address"));

@@ -1,5 +1,5 @@
-//! Starts scan servers on loopback that answer in the manner of several products, sends real files to them, directly and
-//! through a relay with TLS, and prints what each answer was taken for.
+//! Starts scan servers on loopback that answer in the manner of several products, sends real files to them, directly
+//! and through a relay with TLS, and prints what each answer was taken for.
 //!
 //! No arguments, no network, no configuration. Exit code 1 when a verdict is not what it must be.
 

@@ -1,5 +1,5 @@
-//! An ICAP server that looks for the EICAR test string, numbers of payment cards, bank accounts and social security, and
-//! keywords, and asks ClamAV.
+//! An ICAP server that looks for the EICAR test string, numbers of payment cards, bank accounts and social security,
+//! and keywords, and asks ClamAV.
 //!
 //! ```text
 //! scan-server --listen 127.0.0.1:1344

@@ -7,8 +7,8 @@ use memchr::memchr_iter;
 
 use super::cards::Number;
 
-/// The longest IBAN has 34 letters and eight blanks; one byte on either side shows that it stands free. A piece of a body
-/// must overlap the one before by one byte less than that.
+/// The longest IBAN has 34 letters and eight blanks; one byte on either side shows that it stands free. A piece of a
+/// body must overlap the one before by one byte less than that.
 pub(super) const CONTEXT: usize = 43;
 
 /// The lengths of IBANs by country (ISO 13616-1 registry).
@@ -139,8 +139,8 @@ fn iban(bytes: &[u8]) -> Option<(usize, u64)> {
     passes_mod_97(&letters).then_some((end, hash))
 }
 
-/// Whether the two digits behind the country are the check digits (ISO/IEC 7064, MOD 97-10): country and digits moved to
-/// the end and letters taken for 10 to 35, the whole is one more than a multiple of 97.
+/// Whether the two digits behind the country are the check digits (ISO/IEC 7064, MOD 97-10): country and digits moved
+/// to the end and letters taken for 10 to 35, the whole is one more than a multiple of 97.
 fn passes_mod_97(letters: &[u8]) -> bool {
     let (front, rest) = letters.split_at(letters.len().min(4));
     let remainder = rest.iter().chain(front).fold(0_u32, |remainder, letter| {

@@ -119,8 +119,8 @@ impl Buffer {
     }
 }
 
-/// A TCP connection below TLS, read as much at once as there is: rustls by itself asks for 4 KiB first and never for more
-/// than a record.
+/// A TCP connection below TLS, read as much at once as there is: rustls by itself asks for 4 KiB first and never for
+/// more than a record.
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     stream: TcpStream,

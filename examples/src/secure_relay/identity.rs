@@ -1,8 +1,8 @@
 //! Certificates and keys in PEM: what a file holds, what belongs together, and what is wrong with it in one sentence.
 //!
-//! `icap-server` reads PEM, too, and says of what it cannot use one of a few words. Here the files come from recipes that
-//! people follow by hand: each slip has its sentence with the way out, a chain is put in order, and what does not belong
-//! to it is warned about and not sent.
+//! `icap-server` reads PEM, too, and says of what it cannot use one of a few words. Here the files come from recipes
+//! that people follow by hand: each slip has its sentence with the way out, a chain is put in order, and what does not
+//! belong to it is warned about and not sent.
 
 use std::path::Path;
 

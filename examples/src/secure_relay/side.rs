@@ -1,7 +1,7 @@
 //! One end of a tunnel.
 //!
-//! Memory: a side has some only for bytes that the other does not take yet; each holds at most [`buffer::SIZE`] of those
-//! that it is to send and as many that it has read, with TLS a record or two more.
+//! Memory: a side has some only for bytes that the other does not take yet; each holds at most [`buffer::SIZE`] of
+//! those that it is to send and as many that it has read, with TLS a record or two more.
 
 use std::io;
 use std::pin::Pin;

@@ -20,8 +20,8 @@ const SMALL: usize = 64 * 1024;
 const BATCH_BYTES: usize = 256 * 1024;
 /// Files in a batch at most.
 const BATCH_FILES: usize = 64;
-/// Batches that wait. Beside them there is one that is being filled and one that is being emptied. With what is left over
-/// in buffers that bounds what is held of all files that wait: 3 MiB.
+/// Batches that wait. Beside them there is one that is being filled and one that is being emptied. With what is left
+/// over in buffers that bounds what is held of all files that wait: 3 MiB.
 const BATCHES: usize = 4;
 
 /// One thing to be scanned, as far as it was read.
