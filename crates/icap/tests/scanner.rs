@@ -144,7 +144,10 @@ async fn files_are_scanned_from_disk() {
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
         assert!(made.success());
-        let scan = tokio::time::timeout(Duration::from_secs(60), scanner.scan_file(pipe)).await;
+        let scan = tokio::time::timeout(Duration::from_secs(10), scanner.scan_file(&pipe)).await;
+        // A thread that waits for a writer gets one, or this test would hang instead of failing.
+        let writer = std::fs::File::options().read(true).write(true).open(&pipe);
+        assert!(writer.is_ok());
         assert!(scan.expect("no wait").is_err());
     }
 }
