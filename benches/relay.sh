@@ -48,13 +48,7 @@ main() {
 
 # Sets CORE and OTHERS.
 look_around() {
-    local need
-    for need in stunnel4 openssl python3 taskset; do
-        if ! command -v "$need" >/dev/null; then
-            echo "relay.sh: $need is missing; ci/install-debian.sh installs it" >&2
-            exit 77
-        fi
-    done
+    need stunnel4 openssl python3 taskset
     CORE=$(($(nproc) - 1))
     if [ "$CORE" = 0 ]; then
         echo 'relay.sh: one core only; what is measured needs one for itself' >&2

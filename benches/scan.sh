@@ -30,7 +30,7 @@ CASES=(
 
 main() {
     local entry name service bytes scan load round
-    look_around
+    need c-icap clamd python3
     cargo build --quiet --release -p icap-examples --bin scan --bin scan-server
     cargo build --quiet --release -p icap-benches --bin icap-load
     open_work
@@ -50,16 +50,6 @@ main() {
             if [ $round -gt 0 ]; then paste -d ' ' "$WORK/scan.time" "$WORK/load.time"; fi
         done >"$WORK/figures"
         report "$name" "$bytes" <"$WORK/figures"
-    done
-}
-
-look_around() {
-    local need
-    for need in c-icap clamd python3; do
-        if ! command -v "$need" >/dev/null; then
-            echo "scan.sh: $need is missing; ci/install-debian.sh installs it" >&2
-            exit 77
-        fi
     done
 }
 

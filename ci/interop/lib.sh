@@ -21,12 +21,21 @@ export INTEROP_DOOMED_PORT=${INTEROP_DOOMED_PORT:-18346}
 PATH=$PATH:/usr/sbin:/sbin # squid and clamd, when a user runs this
 umask 022
 
+# need PROGRAM...: ends a bench with status 77 when one is missing.
+need() {
+    local program
+    for program in "$@"; do
+        if ! command -v "$program" >/dev/null; then
+            echo "$(basename "$0"): $program is missing; ci/install-debian.sh installs it" >&2
+            exit 77
+        fi
+    done
+}
+
 # --- daemons ------------------------------------------------------------------------------------------------------
 
-# start NAME PORT COMMAND...: returns once it listens. The process leads a group of its own, so that its children can be
-# ended with it and Ctrl-C reaches the script first. It is no session of its own: Linux shares out a core by sessions,
-# and where several programs of a bench have one core, their turns would be so short that each wakes the next for one
-# event. Output: $WORK/NAME.log.
+# start NAME PORT COMMAND...: returns once it listens. The process leads a session of its own, so that its children
+# can be ended with it and Ctrl-C reaches the script first. Output: $WORK/NAME.log.
 start() {
     local name=$1 port=$2 i
     shift 2
@@ -34,10 +43,8 @@ start() {
         echo "$name: port $port is taken" >&2
         return 1
     fi
-    set -m # job control is what gives it a group
-    "$@" >>"$WORK/$name.log" 2>&1 </dev/null &
+    setsid "$@" >>"$WORK/$name.log" 2>&1 </dev/null &
     echo $! >"$WORK/$name.pid"
-    set +m
     disown $! # how it ends is nothing for bash to report
     for ((i = 0; i < 150; i++)); do
         if listening "$port"; then return 0; fi

@@ -283,16 +283,10 @@ impl Connection {
         &mut self.output
     }
 
-    /// Gives back buffers that hold nothing. That for input comes out, for another connection to [use](Self::lend).
-    pub fn relax(&mut self) -> Option<BytesMut> {
+    /// Gives back buffers that hold nothing.
+    pub fn relax(&mut self) {
         self.output.relax();
-        self.input.relax()
-    }
-
-    /// Uses the buffer of `lender` for input if there is none; its contents are thrown away. One that other bytes still
-    /// share, such as those of an event, is not written to.
-    pub fn lend(&mut self, lender: impl FnOnce() -> BytesMut) {
-        self.input.lend(lender);
+        self.input.relax();
     }
 
     /// The next event of the answer; `None` when more input is needed or nothing is awaited.
