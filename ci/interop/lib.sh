@@ -34,17 +34,23 @@ need() {
 
 # --- daemons ------------------------------------------------------------------------------------------------------
 
-# start NAME PORT COMMAND...: returns once it listens. The process leads a session of its own, so that its children
-# can be ended with it and Ctrl-C reaches the script first. Output: $WORK/NAME.log.
+# start NAME PORT COMMAND...: returns once it listens. The process leads a session of its own, or with SESSIONS=one a
+# group of its own in this one, so that its children can be ended with it and Ctrl-C reaches the script first. Output:
+# $WORK/NAME.log.
 start() {
-    local name=$1 port=$2 i
+    local name=$1 port=$2 session=(setsid) i
     shift 2
     if listening "$port"; then
         echo "$name: port $port is taken" >&2
         return 1
     fi
-    setsid "$@" >>"$WORK/$name.log" 2>&1 </dev/null &
+    if [ "${SESSIONS:-own}" = one ]; then
+        session=()
+        set -m # job control is what gives it a group
+    fi
+    "${session[@]}" "$@" >>"$WORK/$name.log" 2>&1 </dev/null &
     echo $! >"$WORK/$name.pid"
+    set +m
     disown $! # how it ends is nothing for bash to report
     for ((i = 0; i < 150; i++)); do
         if listening "$port"; then return 0; fi
