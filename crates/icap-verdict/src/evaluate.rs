@@ -10,7 +10,7 @@ use crate::findings::{self, Findings, KnownFields};
 use crate::page;
 use crate::problem::{Problem, ProblemKind, speaks_of_licence};
 use crate::profile::{Profile, Replaced};
-use crate::text::printable;
+use crate::text::{has_word, printable};
 use crate::threat::{Category, said};
 use crate::verdict::{
     Allow, AllowReason, Block, BlockReason, Details, Modified, ModifiedReason, Scanner,
@@ -140,13 +140,18 @@ impl Case<'_> {
 
     /// A refusal without a threat whose words speak of a scan that failed (OPSWAT).
     fn own_failure(&self) -> Option<Verdict> {
-        let text = self.findings.text.as_ref().filter(|_| self.findings.threats.is_empty())?;
-        let lower = text.to_ascii_lowercase();
-        let mut words = self.profile.read.failure_words.iter();
-        words.find(|word| lower.contains(word.as_ref()))?;
-        let kind =
-            if speaks_of_licence(&lower) { ProblemKind::License } else { ProblemKind::ScanFailed };
-        let mut problem = Problem::new(kind, text.clone());
+        let words = &self.profile.read.failure_words;
+        if words.is_empty() || !self.findings.threats.is_empty() {
+            return None;
+        }
+        let fails = |text: &String| words.iter().any(|word| has_word(text, word));
+        let text = self.findings.text.iter().cloned().chain(self.known.texts()).find(fails)?;
+        let kind = if speaks_of_licence(&text.to_ascii_lowercase()) {
+            ProblemKind::License
+        } else {
+            ProblemKind::ScanFailed
+        };
+        let mut problem = Problem::new(kind, text);
         problem.server_action = ServerAction::Block;
         Some(self.error(problem))
     }

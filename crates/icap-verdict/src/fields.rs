@@ -70,17 +70,20 @@ impl<'a> Iterator for LooseFields<'a> {
 
 impl LooseFields<'_> {
     /// Symantec Scan Engine writes the lines of its violations without the blank that makes them folds. A group of
-    /// four begins with a line that cannot be a field; inside a group, where file names may hold a colon, anything
-    /// goes but the fields that stand behind violations.
+    /// four begins with a line that cannot be a field, or with a name of a file that looks like one: then its numbers
+    /// stand two and three lines below. Inside a group anything goes but the fields that stand behind violations.
     fn take_violation_lines(&mut self) {
         for at in 0..MAX_VIOLATION_LINES {
             let mut rest = self.rest;
             let Some(line) = next_line(&mut rest).filter(|line| !line.is_empty()) else { return };
             let line = trim(line);
             let belongs = match at % 4 {
-                0 => field_name(line).is_none(),
+                0 => match field_name(line) {
+                    None => true,
+                    Some(name) => !is_known(name) && ends_group(rest),
+                },
                 1 => !field_name(line).is_some_and(is_known),
-                _ => line == b"-" || decimal(line).is_some(),
+                _ => is_number(line),
             };
             if !belongs {
                 return;
@@ -88,6 +91,17 @@ impl LooseFields<'_> {
             self.rest = rest;
         }
     }
+}
+
+/// Whether the lines behind the first of a group are the others: a name, and two numbers.
+fn ends_group(mut rest: &[u8]) -> bool {
+    next_line(&mut rest).is_some()
+        && (0..2).all(|_| next_line(&mut rest).is_some_and(|line| is_number(trim(line))))
+}
+
+/// What stands for a problem and for a resolution.
+fn is_number(line: &[u8]) -> bool {
+    line == b"-" || decimal(line).is_some()
 }
 
 fn is_known(name: &str) -> bool {
@@ -157,6 +171,15 @@ mod tests {
         assert_eq!(
             value(b"X-Violations-Found: 1\r\na\r\nb\r\n1\r\n2\r\na\r\nb\r\n1\r\n2\r\nISTag: x\r\n"),
             9
+        );
+        // Names of files that look like fields.
+        assert_eq!(
+            value(b"X-Violations-Found: 1\r\nRe: offer.eml\r\nb\r\n1\r\n2\r\nX-Y: z\r\n"),
+            5
+        );
+        assert_eq!(
+            value(b"X-Violations-Found: 1\r\na\r\nb\r\n1\r\n2\r\nX-Y: z\r\nb\r\n1\r\n2\r\n"),
+            5
         );
         // A group that is cut short swallows no field.
         assert_eq!(value(b"X-Violations-Found: 1\r\na\r\nX-Infection-Found: Threat=b\r\n"), 2);

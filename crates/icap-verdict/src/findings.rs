@@ -148,6 +148,12 @@ impl<'a> KnownFields<'a> {
         values
     }
 
+    /// All of the server's words.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
+        let values = TEXTS.iter().flat_map(|name| self.values(name));
+        values.filter_map(|value| said(printable(value)))
+    }
+
     /// The first of these fields that says something.
     pub(crate) fn first_text(&self, names: &[&str]) -> Option<String> {
         let texts = |name: &&str| self.values(name).into_iter().find_map(|v| said(printable(v)));

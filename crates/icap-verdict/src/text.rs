@@ -80,8 +80,19 @@ pub(crate) fn says_nothing(value: &str) -> bool {
         "not infected",
         "no infection",
     ];
-    let value = value.trim_end_matches(['.', ';']);
+    // Some values are quoted (F-Secure).
+    let value = value.trim_end_matches(['.', ';']).trim_matches('"').trim();
     WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// Whether a word of the text, or several, begin so: `error` is in `Scan errors` and not in `terror`.
+pub(crate) fn has_word(text: &str, begin: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let begin = begin.to_ascii_lowercase();
+    text.match_indices(&begin).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        !before.is_some_and(char::is_alphanumeric)
+    })
 }
 
 /// A decimal number of digits only.
@@ -111,6 +122,17 @@ mod tests {
         assert_eq!(printable("a\u{202e}exe.txt\u{200b}".as_bytes()), "aexe.txt");
         assert_eq!(printable(b"a\xffb"), "a\u{fffd}b");
         assert_eq!(printable("é".repeat(300).as_bytes()).chars().count(), MAX_TEXT);
+    }
+
+    #[test]
+    fn words_are_found_by_their_begin() {
+        for text in ["Scan errors", "error", "(Error)", "é error"] {
+            assert!(has_word(text, "error"), "{text}");
+        }
+        assert!(has_word("We failed to scan it", "failed to scan"));
+        for text in ["Terrorism", "", "err"] {
+            assert!(!has_word(text, "error"), "{text}");
+        }
     }
 
     #[test]

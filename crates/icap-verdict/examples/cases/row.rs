@@ -54,10 +54,12 @@ impl Row {
         self.profile().evaluate(&answer)
     }
 
-    /// The word before a blank or bracket; words that are not known mean `auto`.
+    /// The word before a blank or bracket, or the first of several with slashes between that is known; words that are
+    /// not mean `auto`.
     fn profile(&self) -> &'static Profile {
         let word = self.vendor.trim().split([' ', '(', '[']).next().unwrap_or_default();
-        Profile::named(word).unwrap_or_else(Profile::auto)
+        let known = Profile::named(word).or_else(|| word.split('/').find_map(Profile::named));
+        known.unwrap_or_else(Profile::auto)
     }
 
     /// Why there is no answer, where the row has none.
@@ -103,6 +105,9 @@ impl Row {
     /// `204 No Content`, `413 (4xx)`, `4xx`, or a whole status line. Of `100 ... 200 ...` the final one.
     fn status_line(&self) -> String {
         let cell = self.icap_status.trim();
+        if let Some(at) = cell.rfind("ICAP/").filter(|at| cell[..*at].contains("ICAP/1.0 100")) {
+            return cell[at..].to_owned();
+        }
         if !cell.starts_with(|first: char| first.is_ascii_digit()) {
             return cell.to_owned();
         }
@@ -126,32 +131,46 @@ impl Row {
     fn method(&self) -> Method {
         let name = self.method.trim().to_ascii_uppercase();
         let start = self.http_start_line.trim();
-        if name.is_empty() || name == "ANY" {
+        if matches!(&*name, "" | "ANY" | "BOTH") || name.contains('/') {
             let is_request = !start.is_empty() && !start.starts_with("HTTP/");
             return if is_request { Method::Reqmod } else { Method::Respmod };
         }
         Method::from_bytes(name.as_bytes()).unwrap_or(Method::Respmod)
     }
 
-    /// The head that was sent. The table has no column for it: where the body came back identical, so did the fields
-    /// and the address, but for a method or status that the context names.
+    /// The head that was sent. The table has no column for it: where the body came back identical, so did the fields,
+    /// the address and the status, but for what the context names.
     fn sent(&self, method: &Method) -> Result<HttpHead, InvalidHeader> {
-        let fields = if self.body() == Body::Same { self.returned_fields() } else { Vec::new() };
-        let sent = self.request_context.split("sent ").nth(1).unwrap_or_default();
-        let mut sent = sent.split([' ', ';', ',']);
-        let first = sent.next().unwrap_or_default();
+        let is_same = self.body() == Body::Same;
+        let fields = if is_same { self.returned_fields() } else { Vec::new() };
         if *method != Method::Reqmod {
-            let status = if first.starts_with("HTTP/") { sent.next() } else { None };
-            let status = status.and_then(|status| status.parse().ok()).unwrap_or(200);
+            let status = self
+                .sent_status()
+                .or_else(|| is_same.then(|| status_of(&self.http_start_line)).flatten())
+                .unwrap_or(200);
             return HttpHead::response(status, "OK", fields);
         }
         let mut returned = self.http_start_line.split(' ');
         let (verb, target) = (returned.next().unwrap_or_default(), returned.next());
+        let sent = self.request_context.split("sent ").nth(1).unwrap_or_default();
+        let mut sent = sent.split([' ', ';', ',']);
+        let first = sent.next().unwrap_or_default();
         let is_verb = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_uppercase());
+        let named = sent.next().filter(|word| word.starts_with('/') || word.contains("://"));
         let verb = if is_verb { first } else { verb };
-        let target = target.unwrap_or("http://misc/file");
+        let target = named.filter(|_| is_verb).or(target).unwrap_or("http://misc/file");
         HttpHead::request(verb, target, fields)
             .or_else(|_| HttpHead::request("PUT", "http://misc/file", [("Host", "misc")]))
+    }
+
+    /// The status of the response that was sent, where the context names it: `sent HTTP/1.1 404`, `sent 404`.
+    fn sent_status(&self) -> Option<u16> {
+        let context = &self.request_context;
+        if let Some((_, line)) = context.split_once("HTTP/") {
+            return status_of(line);
+        }
+        let (_, sent) = context.split_once("sent ")?;
+        sent.split([' ', ';', ',']).next()?.parse().ok()
     }
 
     /// The fields of the HTTP head that are no additions of the server.
@@ -169,60 +188,104 @@ impl Row {
         let cell = self.body_vs_sent.trim();
         let lower = cell.to_ascii_lowercase();
         let starts = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
-        if is_cut(&lower) || is_cut(&self.request_context.to_ascii_lowercase()) {
+        if self.is_cut() {
             return Body::Cut;
         }
         if lower.is_empty() || lower == "-" || starts(&["none", "no body", "absent", "null-body"]) {
-            // A GET has no body that could be missing.
-            let start = self.http_start_line.trim();
-            let bodiless = ["GET ", "HEAD "].iter().any(|verb| start.starts_with(verb));
-            return if bodiless { Body::Same } else { Body::Absent };
+            return if self.has_no_body() { Body::Same } else { Body::Absent };
         }
-        if starts(&["identical", "same", "unchanged", "echo"]) {
+        let contains = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        // `Same length, other bytes` is not the same, nor is a page that is the same for all.
+        let differs = starts(&["replaced", "modified", "changed", "different", "other", "empty"])
+            || contains(&["not identical", "not the same", "other ", "another", "differ", "page"]);
+        let is_same = starts(&["same", "echo", "original", "as sent", "equal", "="])
+            || contains(&["identical", "unchanged", "unmodified", "not modified", "not changed"]);
+        if is_same && !differs {
             return Body::Same;
         }
         let text = match cell.split_once(':') {
             Some((word, text)) if word.trim().eq_ignore_ascii_case("replaced") => text.trim(),
-            _ if starts(&["replaced", "modified", "changed", "different", "other", "empty"]) => "",
+            _ if differs => "",
             _ => cell,
         };
         Body::Other(text.as_bytes())
     }
 
+    /// Whether the message inside is one that has no body which could be missing.
+    fn has_no_body(&self) -> bool {
+        let start = self.http_start_line.trim();
+        let bodiless = ["GET ", "HEAD ", "CONNECT ", "DELETE ", "OPTIONS ", "TRACE "];
+        bodiless.iter().any(|verb| start.starts_with(verb)) || status_of(start) == Some(304)
+    }
+
+    /// Whether the row is about an answer that ended before its end.
+    fn is_cut(&self) -> bool {
+        let context = self.request_context.to_ascii_lowercase();
+        // What was sent may be cut, too.
+        let sent = ["truncated zip", "truncated archive", "truncated file"];
+        let context = sent.iter().fold(context, |context, words| context.replace(words, ""));
+        [&self.body_vs_sent, &self.icap_status, &context].into_iter().any(|cell| tells_of_cut(cell))
+    }
+
     /// Whether nobody allowed a 204 or 206: outside a preview it takes `Allow`.
     fn is_unsolicited(&self) -> bool {
         let context = self.request_context.to_ascii_lowercase();
+        let contains = |words: &[&str]| words.iter().any(|word| context.contains(word));
         let without = |what: &str| {
             ["no ", "without ", "not "].iter().any(|no| context.contains(&format!("{no}{what}")))
         };
-        let previewed = context.contains("preview") && !without("preview");
+        let said = contains(&["unsolicited"]);
+        let allows_nothing =
+            contains(&["allow not sent", "allow header not sent", "allow header missing"])
+                || ["allow;", "allow,", "allow ;"].iter().any(|what| without(what))
+                || (without("allow") && context.trim_end().ends_with("allow"))
+                || without("allow header");
+        let outside = ["outside preview", "outside a preview", "outside the preview", "after 100"];
+        let previewed = context.contains("preview") && !without("preview") && !contains(&outside);
         let line = self.status_line();
         if line.starts_with("ICAP/1.0 204") {
-            !previewed
-                && (without("allow: 204")
-                    || without("allow:204")
-                    || context.contains("unsolicited"))
+            let allowed = !(allows_nothing || without("allow: 204") || without("allow:204"));
+            !previewed && (said || !allowed)
         } else if line.starts_with("ICAP/1.0 206") {
-            without("allow: 206") || (context.contains("allow:") && !context.contains("206"))
+            let names_others = context.contains("allow:") && !context.contains("206");
+            said || allows_nothing || without("allow: 206") || names_others
         } else {
             false
         }
     }
 }
 
+/// The status in a start line; in a request line there is none.
+fn status_of(start_line: &str) -> Option<u16> {
+    start_line.split(' ').nth(1)?.parse().ok().filter(|status| (100..600).contains(status))
+}
+
 /// Whether a description is of an answer that ended before its end.
-fn is_cut(text: &str) -> bool {
+fn tells_of_cut(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
     let phrases = [
         "truncated",
+        "aborted by",
         "cut off",
         "cut short",
         "incomplete",
         "partiallyblocked",
         "breaks off",
+        "broken off",
         "mid-body",
+        "mid body",
+        "mid-message",
+        "middle of the body",
+        "ends early",
+        "last chunk missing",
+        "last chunk is missing",
+        "without last chunk",
+        "no last chunk",
+        "missing last chunk",
     ];
     let mut words = text.split(|char: char| !char.is_ascii_alphanumeric());
-    phrases.iter().any(|phrase| text.contains(phrase))
+    matches!(text.trim(), "cut" | "aborted" | "partial")
+        || phrases.iter().any(|phrase| text.contains(phrase))
         || words.any(|word| matches!(word, "eof" | "reset"))
 }
 

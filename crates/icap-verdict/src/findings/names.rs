@@ -43,7 +43,9 @@ mod tests {
             ["EICAR Test File (NOT a Virus, really)"]
         );
         assert_eq!(names("\"Trojan, generic\""), ["Trojan, generic"]);
-        for nothing in ["", "-", " , ", "no threats", "No Threats", "CLEAN", "none\0"] {
+        for nothing in
+            ["", "-", " , ", "no threats", "No Threats", "CLEAN", "none\0", "\"\"", "\"none\""]
+        {
             assert_eq!(names(nothing), [""; 0], "{nothing}");
         }
     }

@@ -19,7 +19,7 @@ fn reading() -> Reading {
 /// Blocks with HTTP 200 and a page of its own; no field says anything.
 fn symantec() -> Profile {
     Profile {
-        aliases: texts(["vontu", "symantec-dlp-npw"]),
+        aliases: texts(["vontu", "vontu-npw", "symantec-dlp-npw"]),
         marks: marks([
             ("ISTag", "vontu"),
             ("Service", "vontu"),

@@ -62,7 +62,7 @@ fn trellix_ivx() -> Profile {
 /// Sends `X-Response-Info` with every answer and `Resolution=0` with every block.
 fn opswat() -> Profile {
     Profile {
-        aliases: texts(["opswat", "metadefender", "mdicap"]),
+        aliases: texts(["opswat", "opswat-mdicap", "metadefender", "metadefender-icap", "mdicap"]),
         marks: marks([
             ("Service", "metadefender"),
             ("Service", "opswat"),

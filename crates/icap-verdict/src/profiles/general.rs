@@ -62,8 +62,12 @@ fn respmod() -> Profile {
 fn casb_dlp() -> Profile {
     Profile {
         aliases: texts([
+            "dlp",
+            "generic-dlp",
+            "mcas",
             "forcepoint-sse",
             "forcepoint-one",
+            "forcepoint-one-sse",
             "digital-guardian",
             "gtb",
             "safetica",

@@ -187,7 +187,7 @@ fn bitdefender() -> Profile {
 
 fn dr_web() -> Profile {
     Profile {
-        aliases: texts(["drweb", "dr.web", "dr-web"]),
+        aliases: texts(["drweb", "drweb-icap", "dr.web", "dr-web"]),
         marks: marks([
             ("DrWeb-Get-Scan-Status", ""),
             ("Service", "dr.web"),
