@@ -117,7 +117,8 @@ leniency! {
         /// (clients that c-icap's `SupportBuggyClients` is for). The missing line ends are added.
         unterminated_sections,
         /// *Opt-in, answers only.* The lines of `X-Violations-Found` without the blank that would make them folds
-        /// (Symantec Scan Engine). At most four lines for each violation that the field counts.
+        /// (Symantec Scan Engine). At most four lines for each violation that the field counts; one with a colon only where
+        /// the two numbers of its violation stand behind it.
         unindented_violations,
         /// *Opt-in, answers only.* A 200 with a head section of no length (`res-hdr=0, null-body=0`), read as a
         /// 204 (c-icap with `Allow204As200okZeroEncaps`). It does nothing beside

@@ -45,7 +45,9 @@ pub(crate) fn icap_head(bytes: &[u8], tolerance: &mut Tolerance) -> Rewritten {
         wire_len = wire_len.saturating_add(line.len());
         let text = text.unwrap_or(line);
         if may_indent && !matches!(text, [] | [b'\r' | b'\n', ..]) {
-            let continues = violation_lines > 0 && !text.contains(&b':');
+            let behind = bytes.get(wire_len..).unwrap_or_default();
+            let continues = violation_lines > 0
+                && (!text.contains(&b':') || is_in_group(violation_lines, behind));
             if continues && !text.starts_with(b" ") && !text.starts_with(b"\t") {
                 // A line that is cut may still turn out to be a field.
                 if text.len() < line.len() {
@@ -77,6 +79,21 @@ pub(crate) fn icap_head(bytes: &[u8], tolerance: &mut Tolerance) -> Rewritten {
 
 /// File, description, problem id, resolution (draft-stecher-icap-subid section 4.6).
 const LINES_EACH: u64 = 4;
+
+/// Whether a line that looks like a field is the file or the description of a violation, of whose lines so many are
+/// left with this one: then the two numbers stand behind it.
+fn is_in_group(left: u64, behind: &[u8]) -> bool {
+    let mut lines = behind
+        .split(|&b| b == b'\n')
+        .map(|line| class::trim(line.strip_suffix(b"\r").unwrap_or(line)));
+    let described = match left % LINES_EACH {
+        0 => lines.next().is_some(),
+        3 => true,
+        _ => false,
+    };
+    let mut is_number = || lines.next().is_some_and(|line| class::decimal(line).is_some());
+    described && is_number() && is_number()
+}
 
 /// The number in `X-Violations-Found: number`, 0 for other lines.
 fn count_violations(line: &[u8]) -> u64 {

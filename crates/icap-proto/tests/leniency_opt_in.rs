@@ -431,6 +431,11 @@ fn unindented_violations_are_attached() {
         violations("2", "a\r\nA\r\n7\r\n2\r\nb\r\nB\r\n8\r\n0\r\n"),
         Ok(vec![pair("a", "A"), pair("b", "B")])
     );
+    // Names that look like fields, with the numbers behind them.
+    assert_eq!(
+        violations("2", "Re: a\r\nW32: A\r\n7\r\n2\r\nC:\\b\r\nB\r\n8\r\n0\r\n"),
+        Ok(vec![pair("Re: a", "W32: A"), pair(r"C:\\b", "B")])
+    );
     // Fewer than counted.
     assert_eq!(violations("2", "a\r\nA\r\n7\r\n2\r\n"), Ok(vec![pair("a", "A")]));
     assert_eq!(violations("1", "a\r\nA\r\n"), Ok(vec![]));
@@ -449,6 +454,9 @@ fn unindented_violations_have_an_end() {
     // A line with a colon is a field, and ends them.
     assert_eq!(violations("1", "a\r\nA: b\r\n7\r\n"), Err("MissingColon at 63".into()));
     assert_eq!(violations("1", "c:\\a b\r\n"), Ok(vec![]));
+    // With one number behind it, or three lines, it is none of a violation.
+    assert_eq!(violations("1", "a\r\nb\r\nA: c\r\n7\r\n2\r\n"), Err("MissingColon at 66".into()));
+    assert_eq!(violations("1", "A: b\r\nC\r\nd\r\n7\r\n2\r\n"), Err("MissingColon at 60".into()));
     // They are one field line, and held to its limit.
     let long = format!("{}\r\n", "a".repeat(4095)).repeat(4);
     assert_eq!(violations("1", &long), Err("FieldLineTooLong at 30".into()));
