@@ -292,7 +292,7 @@ impl fmt::Display for Amount {
 }
 
 fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&path.display())
+    to.serialize_str(&path.to_string_lossy())
 }
 
 fn as_optional_text<S: Serializer>(path: &Option<&Path>, to: S) -> Result<S::Ok, S::Error> {
