@@ -186,9 +186,10 @@ async fn files_of_any_size_go_whole_and_in_their_order() {
         let bytes: Vec<u8> = (0..size).map(|at| (at * 31 + number) as u8).collect();
         fs::write(folder.path().join(format!("{number:03}")), bytes).expect("room on the disk");
     }
-    let root = folder.path().display().to_string();
+    let names = (0..140).map(|number| path(&folder, &format!("{number:03}")));
     let uri = format!("{server}/echo");
-    let ran = scan(&["--type", "respmod", "-r", "-j", "1", "--json", &uri, &root]).await;
+    let arguments = ["--type", "respmod", "-j", "1", "--json", &uri].map(str::to_owned);
+    let ran = scan(&arguments.into_iter().chain(names).collect::<Vec<_>>()).await;
     // What comes back is compared: another byte would be a modification.
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     let rows = ran.json();
@@ -278,6 +279,20 @@ async fn blocked_files_are_moved_and_told_of() {
     let ran = scan(&["--exec", "/nonexistent", &uri, &path(&folder, "bad.txt")]).await;
     assert_eq!(ran.code, Some(2));
     assert!(ran.stdout.contains("FAILED: /nonexistent"), "{}", ran.stdout);
+}
+
+/// Folders are listed while files are moved: what was moved under another name would be found again, without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_quarantine_stays_there() {
+    let (uri, folder) = (format!("{}/respmod", server().await), folder());
+    let root = folder.path().display().to_string();
+    let ran = scan(&["--recursive", "--json", "--quarantine", &root, &uri, &root]).await;
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.verdicts().len(), 3);
+    let blocked = ran.json().into_iter().find(|row| row["verdict"] == "block").expect("bad.txt");
+    let bad = fs::canonicalize(path(&folder, "bad.txt")).expect("where it was");
+    assert_eq!(blocked["quarantined"], bad.display().to_string());
+    assert_eq!(fs::read_dir(&root).expect("a folder").count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,10 +11,10 @@ use crate::page;
 use crate::problem::{Problem, ProblemKind, speaks_of_licence};
 use crate::profile::{Profile, Replaced};
 use crate::text::{has_word, printable};
-use crate::threat::{Category, said};
+use crate::threat::Category;
 use crate::verdict::{
-    Allow, AllowReason, Block, BlockReason, Details, Modified, ModifiedReason, Scanner,
-    ServerAction, Verdict,
+    Allow, AllowReason, Block, BlockReason, Details, Modified, ModifiedReason, ServerAction,
+    Verdict,
 };
 
 /// The verdict of an answer, read with this profile.
@@ -289,20 +289,15 @@ impl Case<'_> {
     }
 
     fn details(&self) -> Details {
-        let icap = self.answer.icap;
-        let text = |name| icap.get(name).and_then(|value| said(printable(value)));
+        let (scanner, evidence) = evidence::collect(self.answer, self.known);
         Details {
             text: self.findings.text.clone(),
             rule: self.findings.rule.clone(),
-            scanner: Scanner {
-                service: text("Service").or_else(|| text("Server")),
-                service_id: text("Service-ID"),
-                istag: text("ISTag"),
-            },
+            scanner,
             profile: self.profile.name.to_string(),
             icap_status: Some(self.answer.status.as_u16()),
             http_status: self.answer.http.as_ref().and_then(Inner::status),
-            evidence: evidence::collect(self.answer, |name| self.known.has(name)),
+            evidence,
         }
     }
 

@@ -125,6 +125,11 @@ impl<'a> KnownFields<'a> {
         Self { answer, profile, any }
     }
 
+    /// Whether the answer has one.
+    pub(crate) const fn any(&self) -> bool {
+        self.any
+    }
+
     /// Whether a field of the answer with this name says something to this module.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.any && knows(name, self.profile)
@@ -156,6 +161,9 @@ impl<'a> KnownFields<'a> {
 
     /// The first of these fields that says something.
     pub(crate) fn first_text(&self, names: &[&str]) -> Option<String> {
+        if !self.any {
+            return None;
+        }
         let texts = |name: &&str| self.values(name).into_iter().find_map(|v| said(printable(v)));
         names.iter().find_map(texts)
     }

@@ -12,7 +12,6 @@ use crate::evaluate;
 use crate::fields::Fields;
 use crate::problem::ProblemKind;
 use crate::profiles;
-use crate::text::printable;
 use crate::threat::Category;
 use crate::verdict::Verdict;
 
@@ -304,7 +303,7 @@ impl Profile {
     /// ```
     #[must_use]
     pub fn recognise(headers: &Headers) -> Option<&'static Self> {
-        profiles::recognise(&[Fields::Parsed(headers)])
+        profiles::recognise([Fields::Parsed(headers)])
     }
 
     /// The verdict of an answer.
@@ -317,9 +316,7 @@ impl Profile {
     pub fn evaluate(&self, answer: &Answer<'_>) -> Verdict {
         let profile = if self.recognises {
             let inside = answer.http.map(|http| http.fields);
-            let fields: Vec<Fields<'_>> =
-                [Some(answer.icap), inside].into_iter().flatten().collect();
-            profiles::recognise(&fields).unwrap_or(self)
+            profiles::recognise([Some(answer.icap), inside].into_iter().flatten()).unwrap_or(self)
         } else {
             self
         };
@@ -334,15 +331,4 @@ impl Profile {
         leniency.empty_section_as_no_content = self.read.empty_section_allows;
         leniency
     }
-
-    pub(crate) fn is_marked(&self, name: &str, value: &[u8]) -> bool {
-        let named = |mark: &&Mark| name.eq_ignore_ascii_case(&mark.field);
-        self.marks.iter().filter(named).any(|mark| holds(&printable(value), &mark.contains))
-    }
-}
-
-/// Whether a part of the text is this, compared without case.
-fn holds(text: &str, part: &str) -> bool {
-    let mut places = text.as_bytes().windows(part.len().max(1));
-    part.is_empty() || places.any(|place| place.eq_ignore_ascii_case(part.as_bytes()))
 }

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use crate::fields::Fields;
 use crate::profile::{Mark, Profile, Text, Texts};
-use crate::text::trim;
+use crate::text::{printable, trim};
 
 static ALL: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     let mut all = vec![general::auto()];
@@ -35,14 +35,39 @@ pub(crate) fn auto() -> &'static Profile {
     &AUTO
 }
 
-/// The first profile whose marks are there. An answer has few fields and there are many marks: every field is looked at
-/// once.
-pub(crate) fn recognise(fields: &[Fields<'_>]) -> Option<&'static Profile> {
+/// The marks of all profiles, field by field.
+static MARKS: LazyLock<Vec<Marked>> = LazyLock::new(|| {
+    let mut fields: Vec<Marked> = Vec::new();
+    for (at, profile) in ALL.iter().enumerate() {
+        for mark in profile.marks.iter() {
+            let part = (at, mark.contains.to_ascii_lowercase());
+            match fields.iter_mut().find(|marked| marked.field.eq_ignore_ascii_case(&mark.field)) {
+                Some(marked) => marked.parts.push(part),
+                None => fields.push(Marked { field: &mark.field, parts: vec![part] }),
+            }
+        }
+    }
+    fields
+});
+
+/// A field by whose value profiles are known.
+struct Marked {
+    field: &'static str,
+    /// The place of each profile, the first one first, with what the value holds, in lower case.
+    parts: Vec<(usize, String)>,
+}
+
+/// The first profile whose marks are there. An answer has few fields, and most of them are no mark of any.
+pub(crate) fn recognise<'a>(
+    fields: impl IntoIterator<Item = Fields<'a>>,
+) -> Option<&'static Profile> {
     let mut first = None;
-    for (name, value) in fields.iter().flat_map(|fields| fields.iter()) {
-        let before = ALL.iter().take(first.unwrap_or(usize::MAX));
-        let marked = before.enumerate().find(|(_, profile)| profile.is_marked(name, trim(value)));
-        first = marked.map(|(at, _)| at).or(first);
+    for (name, value) in fields.into_iter().flat_map(Fields::iter) {
+        let marked = MARKS.iter().find(|marked| name.eq_ignore_ascii_case(marked.field));
+        let Some(Marked { parts, .. }) = marked else { continue };
+        let text = printable(trim(value)).to_ascii_lowercase();
+        let found = parts.iter().find(|(_, part)| text.contains(part));
+        first = first.into_iter().chain(found.map(|(at, _)| *at)).min();
     }
     ALL.get(first?)
 }
@@ -94,7 +119,7 @@ mod tests {
             let line = |mark: &Mark| format!("{}: {}\r\n", mark.field, value(mark));
             let (there, back) = (line(one) + &line(other), line(other) + &line(one));
             let name = |lines: &str| {
-                let found = recognise(&[Fields::Lines(lines.as_bytes())]);
+                let found = recognise([Fields::Lines(lines.as_bytes())]);
                 found.map(|profile| profile.name.clone()).expect("a mark is there")
             };
             let both = name(&there);

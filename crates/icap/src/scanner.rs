@@ -103,7 +103,8 @@ impl Scanner {
     ///
     /// None today; the signature is that of [`scan_file`](Self::scan_file).
     pub async fn scan_bytes(&self, name: &str, bytes: impl Into<Bytes>) -> io::Result<Report> {
-        self.scan_body(name, Full::new(bytes.into())).await
+        let _turn = self.turn().await;
+        self.scan(name, Full::new(bytes.into())).await
     }
 
     /// Scans what a reader gives, to its end, under a name. It is read as fast as the server takes it.
@@ -168,10 +169,11 @@ impl Scanner {
         B::Error: Into<BoxError>,
     {
         let started = Instant::now();
-        let (tap, sent) = Tap::new(body, self.shared.on_read.clone());
-        let server = SentTo::new();
-        let (verdict, status) = match self.exchange(name, tap, &sent, &server).await {
-            Ok(judged) => judged,
+        let sent = Digest::default();
+        let tap = Tap::new(body, &sent, self.shared.on_read.as_ref());
+        let note = self.shared.services.note();
+        let verdict = match self.exchange(name, tap, &sent, note.as_ref()).await {
+            Ok(verdict) => verdict,
             Err(Error::Source(error)) => {
                 // What a file said is passed on as it was.
                 return Err(match error.downcast::<io::Error>() {
@@ -179,25 +181,25 @@ impl Scanner {
                     Err(error) => io::Error::other(error),
                 });
             }
-            Err(error) => (Verdict::Error(problem(&error)), None),
+            Err(error) => Verdict::Error(problem(&error)),
         };
         Ok(Report {
             decision: self.shared.policy.decide(&verdict),
+            status: verdict.details().icap_status.and_then(StatusCode::new),
             verdict,
-            status,
             bytes: sent.bytes(),
             elapsed: started.elapsed(),
-            server: server.uri(),
+            server: self.shared.services.asked(note.as_ref()),
         })
     }
 
     async fn exchange<B>(
         &self,
         name: &str,
-        body: Tap<B>,
+        body: Tap<'_, B>,
         sent: &Digest,
-        server: &SentTo,
-    ) -> Result<(Verdict, Option<StatusCode>), Error>
+        note: Option<&SentTo>,
+    ) -> Result<Verdict, Error>
     where
         B: Body<Data = Bytes> + Unpin + Send,
         B::Error: Into<BoxError>,
@@ -222,7 +224,7 @@ impl Scanner {
                     Some(identity) => reqmod.identity(identity.clone()),
                     None => reqmod,
                 };
-                services.reqmod(reqmod.sent_to(server)).await
+                services.reqmod(note.into_iter().fold(reqmod, Reqmod::sent_to)).await
             }
             Some(response) => {
                 let respmod = Respmod::new(response, body).request(message.request);
@@ -233,7 +235,7 @@ impl Scanner {
                     None => respmod,
                 };
                 let respmod = respmod.kept_by_caller().never_ignored();
-                services.respmod(respmod.sent_to(server)).await
+                services.respmod(note.into_iter().fold(respmod, Respmod::sent_to)).await
             }
         };
         self.judge(direction, &adapted, outcome.map_err(Error::from), sent).await
@@ -265,7 +267,7 @@ impl Scanner {
         head: &HttpHead,
         outcome: Result<Outcome<B>, Error>,
         sent: &Digest,
-    ) -> Result<(Verdict, Option<StatusCode>), Error>
+    ) -> Result<Verdict, Error>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -289,7 +291,7 @@ impl Scanner {
                         Ok(self.evaluate(direction, head, response, came))
                     }
                     Err(error) => match self.evaluate(direction, head, response, Came::Cut) {
-                        found @ (Verdict::Block(_), _) => Ok(found),
+                        found @ Verdict::Block(_) => Ok(found),
                         _ => Err(error),
                     },
                 }
@@ -297,7 +299,7 @@ impl Scanner {
             // The message is kept here; another outcome would be one that is not known yet.
             Ok(_) => {
                 let problem = Problem::new(ProblemKind::Protocol, "an outcome that is not known");
-                Ok((Verdict::Error(problem), None))
+                Ok(Verdict::Error(problem))
             }
             Err(Error::Status(response)) => {
                 Ok(self.evaluate(direction, head, &response, Came::Absent))
@@ -312,10 +314,9 @@ impl Scanner {
         head: &HttpHead,
         response: &ResponseHead,
         came: Came<'_>,
-    ) -> (Verdict, Option<StatusCode>) {
+    ) -> Verdict {
         let method = direction.method();
-        let answer = Answer::new(&method, head, response, came);
-        (self.shared.profile.evaluate(&answer), Some(response.status()))
+        self.shared.profile.evaluate(&Answer::new(&method, head, response, came))
     }
 }
 

@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 /// Bytes kept of the beginning of an answer: a verdict looks at no more.
 const MAX_START: usize = 4096;
 
-/// The SHA-256 of a body that passed by, shared with whoever waits for it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Digest(Arc<Mutex<Passed>>);
+/// The SHA-256 of a body that passed by.
+#[derive(Debug, Default)]
+pub(super) struct Digest(Mutex<Passed>);
 
 #[derive(Debug, Default)]
 struct Passed {
@@ -97,23 +97,22 @@ impl PartialEq for Digest {
 pub(super) type OnRead = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// A body that is digested as it is read.
-pub(super) struct Tap<B> {
+pub(super) struct Tap<'a, B> {
     body: B,
-    digest: Digest,
-    on_read: Option<OnRead>,
+    digest: &'a Digest,
+    on_read: Option<&'a OnRead>,
 }
 
-impl<B: Body> Tap<B> {
-    pub(super) fn new(body: B, on_read: Option<OnRead>) -> (Self, Digest) {
-        let digest = Digest::default();
+impl<'a, B: Body> Tap<'a, B> {
+    pub(super) fn new(body: B, digest: &'a Digest, on_read: Option<&'a OnRead>) -> Self {
         if body.is_end_stream() {
             digest.end();
         }
-        (Self { body, digest: digest.clone(), on_read }, digest)
+        Self { body, digest, on_read }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Tap<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Tap<'_, B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -1,9 +1,13 @@
 //! Whom a scanner asks: one service, or several that do the same.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http_body::Body;
-use icap_client::{BoxError, Client, Error, Failure, Outcome, Reqmod, Respmod, ServiceGroup};
-use icap_proto::ServiceOptions;
+use icap_client::{
+    BoxError, Client, Error, Failure, Outcome, Reqmod, Respmod, SentTo, ServiceGroup,
+};
+use icap_proto::{ServiceOptions, ServiceUri};
 
 /// One service or several, for [`Scanner`](super::Scanner): made of a [`Client`] or a [`ServiceGroup`].
 #[derive(Debug, Clone)]
@@ -35,14 +39,31 @@ impl Services {
         }
     }
 
+    /// For the message that is to be sent: where that goes has to be noted only if there are several services.
+    pub(super) fn note(&self) -> Option<SentTo> {
+        match &self.0 {
+            Kind::One(_) => None,
+            Kind::Group(_) => Some(SentTo::new()),
+        }
+    }
+
+    /// Where the message with this note went.
+    pub(super) fn asked(&self, note: Option<&SentTo>) -> Option<ServiceUri> {
+        match &self.0 {
+            Kind::One(client) => Some(client.uri().clone()),
+            Kind::Group(_) => note?.uri(),
+        }
+    }
+
     pub(super) async fn reqmod<B>(&self, message: Reqmod<B>) -> Result<Outcome<B>, Failure<B>>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
+        // A call is large: pinned where it is made, it is not moved on its way to be awaited.
         match &self.0 {
-            Kind::One(client) => client.reqmod(message).await,
-            Kind::Group(group) => group.reqmod(message).await,
+            Kind::One(client) => pin!(client.reqmod(message)).await,
+            Kind::Group(group) => pin!(group.reqmod(message)).await,
         }
     }
 
@@ -52,8 +73,8 @@ impl Services {
         B::Error: Into<BoxError>,
     {
         match &self.0 {
-            Kind::One(client) => client.respmod(message).await,
-            Kind::Group(group) => group.respmod(message).await,
+            Kind::One(client) => pin!(client.respmod(message)).await,
+            Kind::Group(group) => pin!(group.respmod(message)).await,
         }
     }
 }

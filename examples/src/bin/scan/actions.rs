@@ -79,6 +79,10 @@ async fn is_still(file: &Path, read: State) -> io::Result<()> {
 /// Moves a file, not a link to it, into the folder, under a name that is free there.
 fn quarantine(file: &Path, folder: &Path) -> io::Result<PathBuf> {
     let file = fs::canonicalize(file)?;
+    if file.parent() == Some(&fs::canonicalize(folder)?) {
+        // Under another name the scan of that folder would find it once more, again and again.
+        return Ok(file);
+    }
     let name = file.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     for number in 0..SAME_NAME {
         let mut free = name.to_owned();

@@ -216,7 +216,7 @@ impl From<BalanceName> for Balance {
 
 /// A path for people: a file name may hold anything, also what a terminal obeys.
 pub(crate) fn shown(path: &Path) -> Cow<'_, str> {
-    let text = path.to_string_lossy();
+    let text = path.to_str().map_or_else(|| path.to_string_lossy(), Cow::Borrowed);
     if !text.contains(char::is_control) {
         return text;
     }

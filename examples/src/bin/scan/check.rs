@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::arguments::{Arguments, Target, shown};
 use crate::certificate;
-use crate::output::time;
+use crate::output::Amount;
 
 /// For a name, a connection and a handshake, each.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -277,7 +277,7 @@ impl Steps<'_> {
             writeln!(out, "{}", self.uri)?;
         }
         let word = if hints.is_none() { "ok" } else { "FAILED" };
-        writeln!(out, "  {word:<6} {step:<10} {:>9}  {detail}", time(elapsed))?;
+        writeln!(out, "  {word:<6} {step:<10} {:>9}  {detail}", Amount::time(elapsed))?;
         for hint in hints.unwrap_or_default() {
             writeln!(out, "         {:<10} {:>9}  - {hint}", "", "")?;
         }

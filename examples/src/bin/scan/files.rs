@@ -1,6 +1,5 @@
 //! The files that are to be scanned, found as they are wanted.
 
-use std::cmp::Ordering;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,8 +21,9 @@ pub(crate) enum Item {
     },
 }
 
-/// Finds files: those that were named, and with `recursive` those in folders that were named, in the order of their
-/// names. What a link in a folder leads to is not in that folder, and devices and pipes are no files.
+/// Finds files: those that were named, and with `recursive` those in folders that were named, in the order in which the
+/// system lists them: the first is there at once, and no list of a large folder is kept. What a link in a folder leads
+/// to is not in that folder, and devices and pipes are no files.
 pub(crate) struct Found {
     paths: Vec<PathBuf>,
     recursive: bool,
@@ -47,7 +47,7 @@ impl Found {
         }
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && self.recursive => {
-                self.folder = Some(WalkDir::new(path).sort_by(by_name).into_iter());
+                self.folder = Some(WalkDir::new(path).into_iter());
                 None
             }
             Ok(metadata) if metadata.is_dir() => {
@@ -79,11 +79,6 @@ impl Iterator for Found {
             }
         }
     }
-}
-
-/// The order of names. Entries of one folder differ in nothing else, and whole paths need not be taken apart.
-fn by_name(one: &DirEntry, other: &DirEntry) -> Ordering {
-    one.path().as_os_str().cmp(other.path().as_os_str())
 }
 
 /// What an entry of a folder is; nothing when it is no file.

@@ -134,25 +134,24 @@ async fn watch(mut scans: JoinSet<()>, done: mpsc::Sender<Row>) {
 
 async fn scan(scanner: &Scanner, loaded: Loaded, actions: &Actions) -> Row {
     let mut read = None;
-    let (file, scanned) = match loaded {
+    let mut row = match loaded {
         Loaded::Small { path, data, state } => {
             read = Some(state);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let scanned = scanner.scan_bytes(&name, data).await;
             drop(name);
-            (path, scanned)
+            Row::new(path, scanned)
         }
         Loaded::Large { path, .. } => {
             let scanned = Box::pin(scanner.scan_file(&path)).await;
-            (path, scanned)
+            Row::new(path, scanned)
         }
         Loaded::Stdin => {
             let stdin = scanner.scan_reader("stdin", tokio::io::stdin());
-            (STDIN.into(), Box::pin(stdin).await)
+            Row::new(STDIN.into(), Box::pin(stdin).await)
         }
-        Loaded::Unreadable { path, why } => (path, Err(io::Error::other(why))),
+        Loaded::Unreadable { path, why } => Row::new(path, Err(io::Error::other(why))),
     };
-    let mut row = Row::new(file, scanned);
     actions.follow(&mut row, read).await;
     row
 }

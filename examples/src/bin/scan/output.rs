@@ -1,5 +1,6 @@
 //! What is printed: a table for people, or a JSON object for each file.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -178,12 +179,19 @@ impl Output {
             Verdict::Block(_) => "blocked",
             other => other.as_str(),
         };
-        let (size, time) = match row.report() {
-            Some(report) => (size(report.bytes), time(report.elapsed)),
-            None => ("-".to_owned(), "-".to_owned()),
-        };
-        let file = shown(&row.file);
-        writeln!(out, "{word:<9} {size:>9} {time:>9}  {file} ({})", row.verdict().why())?;
+        // Every file has these: to have them formatted would be most of what a row costs.
+        out.extend_from_slice(word.as_bytes());
+        out.extend(std::iter::repeat_n(b' ', COLUMN.saturating_sub(word.len())));
+        match row.report() {
+            Some(report) => {
+                Amount::bytes(report.bytes).put(out);
+                Amount::time(report.elapsed).put(out);
+            }
+            None => write!(out, " {:>9} {:>9}", "-", "-")?,
+        }
+        out.extend_from_slice(b"  ");
+        out.extend_from_slice(shown(&row.file).as_bytes());
+        writeln!(out, " ({})", row.verdict().why())?;
         if let Some(place) = &row.quarantined {
             writeln!(out, "{:<9} now {}", "", shown(place))?;
         }
@@ -200,7 +208,7 @@ impl Output {
         if self.json || files < 2 {
             return Ok(());
         }
-        let time = time(tally.started.elapsed());
+        let time = Amount::time(tally.started.elapsed());
         writeln!(
             io::stderr(),
             "{files} files in {time}: {allowed} allowed, {blocked} blocked, {modified} modified, {errors} errors"
@@ -208,27 +216,131 @@ impl Output {
     }
 }
 
-fn size(bytes: u64) -> String {
-    indicatif::DecimalBytes(bytes).to_string()
+/// The width of the verdict, and of each amount.
+const COLUMN: usize = 9;
+
+/// A number with a unit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount {
+    number: u64,
+    /// So many of its digits are behind the point.
+    decimals: usize,
+    unit: &'static str,
 }
 
-pub(crate) fn time(elapsed: Duration) -> String {
-    if elapsed < Duration::from_secs(10) {
-        // In whole numbers: this is printed for every file.
-        let tenths = elapsed.as_micros().saturating_add(50) / 100;
-        format!("{}.{} ms", tenths / 10, tenths % 10)
-    } else {
-        format!("{:.1} s", elapsed.as_secs_f64())
+impl Amount {
+    fn bytes(bytes: u64) -> Self {
+        /// Hundredths of each unit, for two decimals.
+        const UNITS: [(u64, &str); 6] = [
+            (10_000_000_000_000_000, "EB"),
+            (10_000_000_000_000, "PB"),
+            (10_000_000_000, "TB"),
+            (10_000_000, "GB"),
+            (10_000, "MB"),
+            (10, "kB"),
+        ];
+        let whole = |hundredth: u64| hundredth.saturating_mul(100);
+        match UNITS.into_iter().find(|(hundredth, _)| bytes >= whole(*hundredth)) {
+            Some((hundredth, unit)) => {
+                let rounded = bytes.saturating_add(hundredth / 2).checked_div(hundredth);
+                Self { number: rounded.unwrap_or_default(), decimals: 2, unit }
+            }
+            None => Self { number: bytes, decimals: 0, unit: "B" },
+        }
+    }
+
+    pub(crate) fn time(elapsed: Duration) -> Self {
+        let (number, unit) = if elapsed < Duration::from_secs(10) {
+            (elapsed.as_micros(), "ms")
+        } else {
+            (elapsed.as_millis(), "s")
+        };
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        Self { number: number.saturating_add(50) / 100, decimals: 1, unit }
+    }
+
+    /// Writes it behind a blank, at the right end of a column.
+    fn put(self, out: &mut Vec<u8>) {
+        let start = out.len();
+        // Backwards: so digits come, and so the column is filled up.
+        out.extend(self.unit.bytes().rev());
+        out.push(b' ');
+        let mut number = self.number;
+        for place in 1usize.. {
+            out.push(b'0'.saturating_add((number % 10) as u8));
+            number /= 10;
+            if place == self.decimals {
+                out.push(b'.');
+            } else if place > self.decimals && number == 0 {
+                break;
+            }
+        }
+        out.resize(out.len().max(start.saturating_add(COLUMN)), b' ');
+        out.push(b' ');
+        if let Some(amount) = out.get_mut(start..) {
+            amount.reverse();
+        }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        self.put(&mut text);
+        f.pad(String::from_utf8_lossy(&text).trim_start())
     }
 }
 
 fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&path.display())
+    to.serialize_str(&path.to_string_lossy())
 }
 
 fn as_optional_text<S: Serializer>(path: &Option<&Path>, to: S) -> Result<S::Ok, S::Error> {
     match path {
         Some(path) => as_text(path, to),
         None => to.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_at_a_glance() {
+        let sizes = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.00 kB"),
+            (1024, "1.02 kB"),
+            (65_536, "65.54 kB"),
+            (999_994, "999.99 kB"),
+            (1_000_000, "1.00 MB"),
+            (18_000_000_000_000_000_000, "18.00 EB"),
+        ];
+        for (bytes, text) in sizes {
+            assert_eq!(Amount::bytes(bytes).to_string(), text);
+            assert_eq!(text, indicatif::DecimalBytes(bytes).to_string());
+        }
+        let times = [
+            (0, "0.0 ms"),
+            (49, "0.0 ms"),
+            (50, "0.1 ms"),
+            (1234, "1.2 ms"),
+            (9_999_949, "9999.9 ms"),
+            (10_000_000, "10.0 s"),
+            (3_600_050_000, "3600.1 s"),
+        ];
+        for (micros, text) in times {
+            assert_eq!(Amount::time(Duration::from_micros(micros)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let mut out = Vec::new();
+        Amount::bytes(7).put(&mut out);
+        Amount::bytes(999_999).put(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "       7 B 1000.00 kB");
     }
 }
