@@ -195,8 +195,9 @@ impl Row {
             return if self.has_no_body() { Body::Same } else { Body::Absent };
         }
         let contains = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        // `Same length, other bytes` is not the same, nor is a page that is the same for all.
-        let differs = starts(&["replaced", "modified", "changed", "different", "other", "empty"])
+        let is_other = starts(&["replaced", "modified", "changed", "different", "other", "empty"]);
+        // `Same length, other bytes` is not the same, nor is a page that is identical for all.
+        let differs = is_other
             || contains(&["not identical", "not the same", "other ", "another", "differ", "page"]);
         let is_same = starts(&["same", "echo", "original", "as sent", "equal", "="])
             || contains(&["identical", "unchanged", "unmodified", "not modified", "not changed"]);
@@ -205,7 +206,7 @@ impl Row {
         }
         let text = match cell.split_once(':') {
             Some((word, text)) if word.trim().eq_ignore_ascii_case("replaced") => text.trim(),
-            _ if differs => "",
+            _ if is_other => "",
             _ => cell,
         };
         Body::Other(text.as_bytes())
