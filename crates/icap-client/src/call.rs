@@ -77,7 +77,7 @@ where
     };
     let call = Call {
         shared,
-        has_credentials: message.fields.has_credentials(),
+        login: shared.login.as_ref().filter(|_| !message.fields.has_credentials()),
         replay_bytes: terms.replay_bytes,
         deadline,
         limit: Duration::MAX,
@@ -166,7 +166,7 @@ pub(crate) async fn ask(
     limit: Duration,
 ) -> Result<ServiceOptions, Error> {
     let request = shared.templates.options.clone();
-    let call = Call { shared, has_credentials: false, replay_bytes: 0, deadline, limit };
+    let call = Call { shared, login: shared.login.as_ref(), replay_bytes: 0, deadline, limit };
     // An empty text is a body that is at its end.
     let record = Record::begin(shared, &Method::Options);
     let answer = call.answer(request, Source::new(String::new()), record).await;

@@ -21,8 +21,8 @@ use crate::timeouts::{before, deadline};
 /// How a request is sent.
 pub(super) struct Call<'a> {
     pub(super) shared: &'a Shared,
-    /// The caller gave credentials for this request.
-    pub(super) has_credentials: bool,
+    /// The credentials of the client, unless the caller gave others for this request.
+    pub(super) login: Option<&'a Login>,
     pub(super) replay_bytes: u64,
     pub(super) deadline: Option<Instant>,
     /// How long an exchange may take.
@@ -47,8 +47,7 @@ impl Call<'_> {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let has_credentials = self.has_credentials || self.shared.templates.has_credentials;
-        let login = self.shared.login.as_ref().filter(|_| !has_credentials);
+        let login = self.login.filter(|_| !self.shared.templates.has_credentials);
         let mut sent = login.and_then(Login::accepted);
         let mut refused = false;
         let again = login.map(|_| request.clone());
