@@ -75,7 +75,7 @@ impl Call<'_> {
                 return Err((Error::Status(response), source));
             }
             let next = async { Ok(login.answer(&response, sent.as_ref()).await) };
-            sent = match before(self.deadline, next).await {
+            sent = match Box::pin(before(self.deadline, next)).await {
                 Ok(next) => next,
                 Err(error) => return Err((error, source)),
             };
@@ -164,10 +164,13 @@ fn with(request: RequestBuilder, credentials: Option<&Sent>) -> Result<RequestHe
 
 /// A connection, and whether it has been used before.
 async fn checkout(shared: &Shared, deadline: Option<Instant>) -> Result<(Box<Link>, bool), Error> {
-    // Mostly nobody has to wait, and then there is no need for a timer.
+    // Mostly nobody has to wait, and then there is no need for timers and their room.
     let permit = match shared.pool.try_enter() {
         Some(permit) => permit,
-        None => before(deadline, shared.pool.enter(shared.settings.timeouts.wait)).await?,
+        None => {
+            let entering = shared.pool.enter(shared.settings.timeouts.wait);
+            Box::pin(before(deadline, entering)).await?
+        }
     };
     match shared.pool.take(permit).await {
         Ok(link) => Ok((link, true)),
