@@ -227,7 +227,7 @@ where
 }
 
 /// Ends an exchange whose answer is read no further than its head: a body in it costs the connection.
-async fn dismiss<B>(mut exchange: Box<Exchange<B>>) -> Box<Source<B>>
+async fn dismiss<B>(mut exchange: Exchange<B>) -> Box<Source<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -239,7 +239,7 @@ where
 }
 
 /// Gives the connection back behind the end of an answer.
-async fn release<B>(mut exchange: Box<Exchange<B>>) -> Box<Source<B>>
+async fn release<B>(mut exchange: Exchange<B>) -> Box<Source<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,

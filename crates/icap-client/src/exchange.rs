@@ -294,7 +294,6 @@ where
     }
 }
 
-#[expect(clippy::boxed_local, reason = "what is large goes from hand to hand as a pointer")]
 impl<B> Exchange<B> {
     /// An exchange that has not started; `source` stands at its first byte.
     pub(crate) fn new(
@@ -302,8 +301,8 @@ impl<B> Exchange<B> {
         pool: Arc<Pool>,
         source: Box<Source<B>>,
         sending: Sending,
-    ) -> Box<Self> {
-        Box::new(Self {
+    ) -> Self {
+        Self {
             link,
             pool,
             source,
@@ -313,12 +312,12 @@ impl<B> Exchange<B> {
             write_error: None,
             unflushed: false,
             record: Record::default(),
-        })
+        }
     }
 
     /// Gives the connection back to the pool if it can carry another exchange, and the body out.
-    pub(crate) fn release(self: Box<Self>) -> Box<Source<B>> {
-        let Self { mut link, pool, source, write_error, unflushed, .. } = *self;
+    pub(crate) fn release(self) -> Box<Source<B>> {
+        let Self { mut link, pool, source, write_error, unflushed, .. } = self;
         let sent = !link.connection.output().has_remaining() && !unflushed && write_error.is_none();
         match link.connection.reusable() {
             Ok(()) if sent => pool.put(link),
@@ -338,13 +337,13 @@ impl<B> Exchange<B> {
     }
 
     /// Closes the connection and gives the body out.
-    pub(crate) fn into_source(self: Box<Self>) -> Box<Source<B>> {
+    pub(crate) fn into_source(self) -> Box<Source<B>> {
         self.source
     }
 
     /// Closes the connection, and gives out the body, the record and the place of the connection.
-    pub(crate) fn into_retry(self: Box<Self>) -> (Box<Source<B>>, Record, Option<Permit>) {
-        let Self { source, record, link, .. } = *self;
+    pub(crate) fn into_retry(self) -> (Box<Source<B>>, Record, Option<Permit>) {
+        let Self { source, record, link, .. } = self;
         (source, record, link.into_permit())
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Call<'a> {
 
 /// The head of an answer, and the exchange that goes on behind it.
 pub(super) struct Answer<B> {
-    pub(super) exchange: Box<Exchange<B>>,
+    pub(super) exchange: Exchange<B>,
     pub(super) response: Box<ResponseHead>,
 }
 
@@ -93,7 +93,7 @@ impl Call<'_> {
         request: &RequestHead,
         mut source: Box<Source<B>>,
         mut record: Record,
-    ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Box<Source<B>>)>
+    ) -> Result<(Exchange<B>, Box<ResponseHead>), (Error, Box<Source<B>>)>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
@@ -137,12 +137,7 @@ impl Call<'_> {
         }
     }
 
-    fn start<B>(
-        &self,
-        mut link: Box<Link>,
-        source: Box<Source<B>>,
-        record: Record,
-    ) -> Box<Exchange<B>> {
+    fn start<B>(&self, mut link: Box<Link>, source: Box<Source<B>>, record: Record) -> Exchange<B> {
         let Self { shared, replay_bytes, .. } = *self;
         link.inactivity.begin(deadline(self.limit).into_iter().chain(self.deadline).min());
         let sending =
