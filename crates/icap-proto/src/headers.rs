@@ -372,6 +372,7 @@ pub(crate) struct Line<'a>(&'a [u8]);
 
 impl<'a> Line<'a> {
     /// Whether the field has this name.
+    #[inline]
     pub(crate) fn is(self, name: &str) -> bool {
         let name = name.as_bytes();
         // The second colon is rare: no name of a caller but one that is no token has one in it.
