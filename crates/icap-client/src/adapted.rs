@@ -46,8 +46,9 @@ pub struct Adapted<B> {
     given: u64,
     /// Data that was found while looking for the end.
     ahead: Option<Bytes>,
-    trailers: Option<HeaderMap>,
-    icap_trailer: Option<Headers>,
+    // Both are rare.
+    trailers: Option<Box<HeaderMap>>,
+    icap_trailer: Option<Box<Headers>>,
 }
 
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl<B> Adapted<B> {
     /// ```
     #[must_use]
     pub fn icap_trailer(&self) -> Option<&Headers> {
-        self.icap_trailer.as_ref()
+        self.icap_trailer.as_deref()
     }
 
     /// The message as a request to send: without hop-by-hop fields, and with no length that its body may not have.
@@ -141,7 +142,7 @@ where
         response: Box<ResponseHead>,
         head: HttpHead,
         asked_with: Option<&str>,
-        mut exchange: Box<Exchange<B>>,
+        mut exchange: Exchange<B>,
     ) -> Self {
         if response.status() != StatusCode::PARTIAL_CONTENT {
             exchange.forget_original();
@@ -153,7 +154,7 @@ where
         Self {
             response,
             head,
-            state: State::Open(exchange),
+            state: State::Open(Box::new(exchange)),
             has_length,
             allowance: declared.unwrap_or(u64::MAX),
             given: 0,
@@ -186,7 +187,7 @@ where
                     }
                 }
                 State::Ended => {
-                    return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t))));
+                    return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(*t))));
                 }
                 State::Failed(error) => {
                     // Whoever asks again after an error must not be told that this was the end.
@@ -217,9 +218,9 @@ where
         // A head comes once, and it came; behind it are only data and the end.
         let Event::End { trailers, icap_trailer, use_original_body, .. } = event else { return };
         // Only limits far above the default let something pass that a map cannot hold.
-        self.trailers =
-            (!trailers.is_empty()).then(|| trailers.to_header_map().unwrap_or_default());
-        self.icap_trailer = (!icap_trailer.is_empty()).then_some(icap_trailer);
+        let map = || Box::new(trailers.to_header_map().unwrap_or_default());
+        self.trailers = (!trailers.is_empty()).then(map);
+        self.icap_trailer = (!icap_trailer.is_empty()).then(|| Box::new(icap_trailer));
         exchange.settle(cx);
         let source = exchange.release();
         self.state = match use_original_body.map(|offset| Suffix::new(source, offset)) {

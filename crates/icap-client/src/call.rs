@@ -77,7 +77,7 @@ where
     };
     let call = Call {
         shared,
-        has_credentials: message.fields.has_credentials(),
+        login: shared.login.as_ref().filter(|_| !message.fields.has_credentials()),
         replay_bytes: terms.replay_bytes,
         deadline,
         limit: Duration::MAX,
@@ -166,7 +166,7 @@ pub(crate) async fn ask(
     limit: Duration,
 ) -> Result<ServiceOptions, Error> {
     let request = shared.templates.options.clone();
-    let call = Call { shared, has_credentials: false, replay_bytes: 0, deadline, limit };
+    let call = Call { shared, login: shared.login.as_ref(), replay_bytes: 0, deadline, limit };
     // An empty text is a body that is at its end.
     let record = Record::begin(shared, &Method::Options);
     let answer = call.answer(request, Source::new(String::new()), record).await;
@@ -227,7 +227,7 @@ where
 }
 
 /// Ends an exchange whose answer is read no further than its head: a body in it costs the connection.
-async fn dismiss<B>(mut exchange: Box<Exchange<B>>) -> Box<Source<B>>
+async fn dismiss<B>(mut exchange: Exchange<B>) -> Box<Source<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -239,7 +239,7 @@ where
 }
 
 /// Gives the connection back behind the end of an answer.
-async fn release<B>(mut exchange: Box<Exchange<B>>) -> Box<Source<B>>
+async fn release<B>(mut exchange: Exchange<B>) -> Box<Source<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,

@@ -1,7 +1,7 @@
 //! The pump: moves one request out and its answer in, at the same time.
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use http_body::Body;
 use icap_proto::client::{Event, SendState};
-use icap_proto::{Headers, RequestHead, ResponseHead};
+use icap_proto::{Headers, Output, RequestHead, ResponseHead};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::connect::BoxTransport;
 use crate::error::{BoxError, Error, Invalid};
 use crate::pool::{Link, Permit, Pool};
 use crate::record::Record;
@@ -20,6 +21,9 @@ use crate::timeouts::Stage;
 
 /// The body is asked for more only while less than this waits to be written.
 const HIGH_WATER: usize = 64 * 1024;
+
+/// With less than this the slices are all that there is to write.
+const FEW_SLICES: usize = 8;
 
 /// How a body is sent.
 #[derive(Debug, Clone, Copy)]
@@ -115,20 +119,21 @@ where
     /// The next event of what was read already.
     pub(crate) fn ready_event(&mut self) -> Result<Option<Event>, Error> {
         let event = self.link.connection.poll_event().map_err(|error| self.explain(error))?;
-        if matches!(event, Some(Event::Response(_) | Event::End { .. })) {
+        let Some(event) = event else { return Ok(None) };
+        if matches!(event, Event::Response(_) | Event::End { .. }) {
             self.record.needed(self.link.connection.take_used_leniency());
         }
         match &event {
-            Some(Event::Response(head)) => {
+            Event::Response(head) => {
                 self.answered = true;
                 self.link.inactivity.restart();
                 self.record.answered(head.status());
             }
-            Some(Event::Data(data)) => self.record.received(data.len()),
-            Some(Event::End { .. }) => self.record.ended(),
+            Event::Data(data) => self.record.received(data.len()),
+            Event::End { .. } => self.record.ended(),
             _ => {}
         }
-        Ok(event)
+        Ok(Some(event))
     }
 
     /// Takes data from the body and writes once; whether more may be written now.
@@ -189,7 +194,7 @@ where
         }
         let Link { connection, io, inactivity, .. } = &mut *self.link;
         if connection.output().has_remaining() {
-            let error = match pin!(io.write_buf(connection.output())).poll(cx) {
+            let error = match poll_write(io, connection.output(), cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(0)) => Some(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(_)) => None,
@@ -289,7 +294,6 @@ where
     }
 }
 
-#[expect(clippy::boxed_local, reason = "what is large goes from hand to hand as a pointer")]
 impl<B> Exchange<B> {
     /// An exchange that has not started; `source` stands at its first byte.
     pub(crate) fn new(
@@ -297,8 +301,8 @@ impl<B> Exchange<B> {
         pool: Arc<Pool>,
         source: Box<Source<B>>,
         sending: Sending,
-    ) -> Box<Self> {
-        Box::new(Self {
+    ) -> Self {
+        Self {
             link,
             pool,
             source,
@@ -308,12 +312,12 @@ impl<B> Exchange<B> {
             write_error: None,
             unflushed: false,
             record: Record::default(),
-        })
+        }
     }
 
     /// Gives the connection back to the pool if it can carry another exchange, and the body out.
-    pub(crate) fn release(self: Box<Self>) -> Box<Source<B>> {
-        let Self { mut link, pool, source, write_error, unflushed, .. } = *self;
+    pub(crate) fn release(self) -> Box<Source<B>> {
+        let Self { mut link, pool, source, write_error, unflushed, .. } = self;
         let sent = !link.connection.output().has_remaining() && !unflushed && write_error.is_none();
         match link.connection.reusable() {
             Ok(()) if sent => pool.put(link),
@@ -333,13 +337,13 @@ impl<B> Exchange<B> {
     }
 
     /// Closes the connection and gives the body out.
-    pub(crate) fn into_source(self: Box<Self>) -> Box<Source<B>> {
+    pub(crate) fn into_source(self) -> Box<Source<B>> {
         self.source
     }
 
     /// Closes the connection, and gives out the body, the record and the place of the connection.
-    pub(crate) fn into_retry(self: Box<Self>) -> (Box<Source<B>>, Record, Option<Permit>) {
-        let Self { source, record, link, .. } = *self;
+    pub(crate) fn into_retry(self) -> (Box<Source<B>>, Record, Option<Permit>) {
+        let Self { source, record, link, .. } = self;
         (source, record, link.into_permit())
     }
 
@@ -353,6 +357,24 @@ impl<B> Exchange<B> {
 impl<B> std::fmt::Debug for Exchange<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange").finish_non_exhaustive()
+    }
+}
+
+/// Writes as much as goes. The runtime makes room for many more slices than most writes have, each time.
+fn poll_write(
+    io: &mut BoxTransport,
+    output: &mut Output,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); FEW_SLICES];
+    let used = output.chunks_vectored(&mut slices);
+    match slices.get(..used) {
+        Some(slices) if used < FEW_SLICES && io.is_write_vectored() => {
+            let written = ready!(Pin::new(io).poll_write_vectored(cx, slices))?;
+            output.advance(written);
+            Poll::Ready(Ok(written))
+        }
+        _ => pin!(io.write_buf(output)).poll(cx),
     }
 }
 

@@ -175,9 +175,9 @@ impl<B> Forwarded<B> {
     pub(crate) fn new(
         server: ServiceUri,
         response: Box<ResponseHead>,
-        exchange: Box<Exchange<B>>,
+        exchange: Exchange<B>,
     ) -> Self {
-        let state = State::Open(exchange);
+        let state = State::Open(Box::new(exchange));
         Self { server, response, state, ahead: None, trailers: None, ending: Ending::default() }
     }
 

@@ -76,8 +76,9 @@ impl Negotiation {
         if !self.asks {
             return Ok(known);
         }
+        // What is boxed here is rare and would make each call twice as large.
         let flight = if wait {
-            Some(before(deadline, async { Ok(self.flight.lock().await) }).await?)
+            Some(Box::pin(before(deadline, async { Ok(self.flight.lock().await) })).await?)
         } else {
             self.flight.try_lock().ok()
         };
@@ -87,7 +88,6 @@ impl Negotiation {
         if let Some(landed) = self.landed_since(flights) {
             return landed;
         }
-        // Boxed, because it is rare and would make each call twice as large.
         Box::pin(self.fly(shared, deadline)).await
     }
 

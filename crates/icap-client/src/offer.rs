@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body::Body;
-use icap_proto::{RequestBuilder, ServiceOptions, Transfer};
+use icap_proto::{RequestBuilder, ServiceOptions, Transfer, TransferRules};
 
 use crate::client::Settings;
 use crate::message::Message;
@@ -45,9 +45,19 @@ impl PreviewSize {
 /// How this message is to be sent. One of an unknown URL has no extension that could be ignored.
 pub(crate) fn transfer(known: Option<&ServiceOptions>, message: &Message) -> Transfer {
     let Some(known) = known else { return Transfer::Complete };
+    let nameless = known.transfer_for("");
+    if nameless != Transfer::Ignore && known.transfer_rules().is_none_or(is_same_for_all) {
+        return nameless;
+    }
     let url = message.url();
     let transfer = known.transfer_for(url.unwrap_or(""));
     if url.is_none() && transfer == Transfer::Ignore { Transfer::Complete } else { transfer }
+}
+
+/// Whether the rules tell no extensions apart.
+fn is_same_for_all(rules: &TransferRules) -> bool {
+    let ways = [Transfer::Ignore, Transfer::Preview, Transfer::Complete];
+    ways.into_iter().all(|way| rules.extensions(way).next().is_none())
 }
 
 /// What goes for one message.

@@ -78,7 +78,14 @@ pub(crate) struct Pool {
 
 struct Idle {
     link: Box<Link>,
-    since: Instant,
+    /// The last moment at which it may be taken; none when there is always time.
+    until: Option<Instant>,
+}
+
+impl Idle {
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now <= until)
+    }
 }
 
 impl Pool {
@@ -121,7 +128,7 @@ impl Pool {
         let mut idle = self.lock();
         // Nobody else clears what is never taken.
         let now = Instant::now();
-        let mut old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle, now)).collect();
+        let mut old: Vec<_> = idle.extract_if(.., |idle| !idle.is_fresh(now)).collect();
         if self.keep.idle == 0 || self.slots.is_closed() || self.slots.has_excess() {
             drop(idle);
             return;
@@ -135,7 +142,9 @@ impl Pool {
         if let Some(below) = idle.last_mut() {
             below.link.connection.relax();
         }
-        idle.push(Idle { link, since: now });
+        let Keep { idle_age, lifetime, .. } = self.keep;
+        let until = [now.checked_add(idle_age), link.opened.checked_add(lifetime)];
+        idle.push(Idle { link, until: until.into_iter().flatten().min() });
         drop(permit);
         // Closing is I/O.
         drop(idle);
@@ -179,16 +188,11 @@ impl Pool {
     fn pop(&self) -> Option<Box<Link>> {
         let mut idle = self.lock();
         let now = Instant::now();
-        let old: Vec<_> = idle.extract_if(.., |idle| !self.is_fresh(idle, now)).collect();
+        let old: Vec<_> = idle.extract_if(.., |idle| !idle.is_fresh(now)).collect();
         let newest = idle.pop();
         drop(idle);
         drop(old);
         newest.map(|newest| newest.link)
-    }
-
-    fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
-        now.saturating_duration_since(idle.since) <= self.keep.idle_age
-            && now.saturating_duration_since(idle.link.opened) <= self.keep.lifetime
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Room for connections: one [`Permit`] each. Who waits longest is first.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    semaphore: Arc<Semaphore>,
+    semaphore: Semaphore,
     size: Mutex<Size>,
     /// Who waits for a permit.
     waiting: AtomicUsize,
@@ -26,20 +26,20 @@ impl Slots {
     pub(crate) fn new(cap: usize) -> Self {
         let cap = within_bounds(cap);
         let size = Mutex::new(Size { cap, excess: 0 });
-        Self { semaphore: Arc::new(Semaphore::new(cap)), size, waiting: AtomicUsize::new(0) }
+        Self { semaphore: Semaphore::new(cap), size, waiting: AtomicUsize::new(0) }
     }
 
     /// A permit, if nobody has to wait for one.
     pub(crate) fn try_take(self: &Arc<Self>) -> Option<Permit> {
-        let permit = Arc::clone(&self.semaphore).try_acquire_owned().ok()?;
-        Some(Permit { permit: Some(permit), slots: Arc::clone(self) })
+        self.semaphore.try_acquire().ok()?.forget();
+        Some(Permit { slots: Arc::clone(self) })
     }
 
     /// A permit as soon as there is one; none when the slots are closed. Whoever drops this leaves the queue.
     pub(crate) async fn take(self: &Arc<Self>) -> Option<Permit> {
         let _waiting = Waiting::new(&self.waiting);
-        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
-        Some(Permit { permit: Some(permit), slots: Arc::clone(self) })
+        self.semaphore.acquire().await.ok()?.forget();
+        Some(Permit { slots: Arc::clone(self) })
     }
 
     /// Sets how many permits may be out. Those that are out stay.
@@ -96,20 +96,18 @@ impl Slots {
 /// Room for one connection. Dropping it makes room for another.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    /// There until it is dropped.
-    permit: Option<OwnedSemaphorePermit>,
     slots: Arc<Slots>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut size = self.slots.lock();
-        let Some(permit) = self.permit.take() else { return };
         if size.excess > 0 {
             size.excess = size.excess.saturating_sub(1);
-            permit.forget();
+        } else {
+            // Under the lock: a change of the cap counts it once.
+            self.slots.semaphore.add_permits(1);
         }
-        // Otherwise it goes back here, under the lock: a change of the cap counts it once.
     }
 }
 

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 pub(crate) struct Source<B> {
     body: B,
     /// Pieces of `body` to be handed out and, while `keeping`, those that were.
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
     /// How many of `pieces` were handed out. 0 unless `keeping`.
     handed: usize,
     /// What was handed out and given back.
@@ -26,6 +26,53 @@ pub(crate) struct Source<B> {
     /// Bytes that may be kept.
     limit: u64,
     end: Option<End>,
+}
+
+/// A queue that takes no memory of its own for one piece: there is mostly no second.
+#[derive(Debug, Default)]
+struct Pieces {
+    first: Option<Bytes>,
+    /// Empty without a first.
+    others: VecDeque<Bytes>,
+}
+
+impl Pieces {
+    fn push_back(&mut self, piece: Bytes) {
+        match &self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.others.push_back(piece),
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Bytes> {
+        std::mem::replace(&mut self.first, self.others.pop_front())
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.others.drain(..count.saturating_sub(1).min(self.others.len()));
+        if count > 0 {
+            self.pop_front();
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&Bytes> {
+        match index.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(index) => self.others.get(index),
+        }
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()).saturating_add(self.others.len())
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.first.iter().chain(&self.others)
+    }
 }
 
 /// How `body` ended.
@@ -41,7 +88,7 @@ impl<B> Source<B> {
     pub(crate) fn new(body: B) -> Box<Self> {
         Box::new(Self {
             body,
-            pieces: VecDeque::new(),
+            pieces: Pieces::default(),
             handed: 0,
             rest: Bytes::new(),
             keeping: true,
@@ -93,7 +140,7 @@ impl<B> Source<B> {
 
     /// Lets go of each piece as it is handed out.
     pub(crate) fn stop_keeping(&mut self) {
-        self.pieces.drain(..self.handed.min(self.pieces.len()));
+        self.pieces.drop_front(self.handed);
         self.handed = 0;
         self.keeping = false;
     }
@@ -202,5 +249,36 @@ impl<B: Body<Data = Bytes> + Unpin> Source<B> {
         self.pieces.push_back(piece.clone());
         self.handed = self.pieces.len();
         self.hold_to_limit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Whatever happens, it is the same queue.
+        #[test]
+        fn pieces_are_a_queue(acts in proptest::collection::vec(0usize..9, 0..50)) {
+            let (mut pieces, mut queue) = (Pieces::default(), VecDeque::new());
+            for (number, act) in acts.into_iter().enumerate() {
+                match act {
+                    0..=4 => {
+                        let piece = Bytes::from(number.to_string());
+                        pieces.push_back(piece.clone());
+                        queue.push_back(piece);
+                    }
+                    5 => assert_eq!(pieces.pop_front(), queue.pop_front()),
+                    count => {
+                        let count = count.saturating_sub(6);
+                        pieces.drop_front(count);
+                        queue.drain(..count.min(queue.len()));
+                    }
+                }
+                assert!(pieces.iter().eq(&queue));
+                assert_eq!((pieces.len(), pieces.is_empty()), (queue.len(), queue.is_empty()));
+                assert!((0..=queue.len()).all(|index| pieces.get(index) == queue.get(index)));
+            }
+        }
     }
 }

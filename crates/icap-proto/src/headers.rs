@@ -102,12 +102,12 @@ impl Headers {
     /// see [`unfold`].
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.lines().find(|line| line.is(name)).map(Line::value)
+        self.lines().find_map(|line| line.value_of(name))
     }
 
     /// Every value of this name, in wire order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.lines().filter(move |line| line.is(name)).map(Line::value)
+        self.lines().filter_map(move |line| line.value_of(name))
     }
 
     /// All fields in wire order, names in wire case.
@@ -372,11 +372,15 @@ pub(crate) struct Line<'a>(&'a [u8]);
 
 impl<'a> Line<'a> {
     /// Whether the field has this name.
+    #[inline]
     pub(crate) fn is(self, name: &str) -> bool {
         let name = name.as_bytes();
         // The second colon is rare: no name of a caller but one that is no token has one in it.
         self.0.get(name.len()) == Some(&b':')
-            && self.0.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+            && self.0.get(..name.len()).is_some_and(|found| {
+                // Mostly in the usual spelling.
+                found == name || found.eq_ignore_ascii_case(name)
+            })
             && !name.contains(&b':')
     }
 
@@ -388,9 +392,9 @@ impl<'a> Line<'a> {
         memchr(b'\n', self.0).is_some_and(|end| end.saturating_add(1) < self.0.len())
     }
 
-    /// The value without the whitespace around it.
-    pub(crate) fn value(self) -> &'a [u8] {
-        self.cut().map_or(&[], |(_, value)| value)
+    /// The value without the whitespace around it, if the field has this name.
+    fn value_of(self, name: &str) -> Option<&'a [u8]> {
+        if self.is(name) { self.value_behind(name.len()) } else { None }
     }
 
     pub(crate) fn field(self) -> Option<Field<'a>> {
@@ -400,8 +404,12 @@ impl<'a> Line<'a> {
 
     fn cut(self) -> Option<(&'a [u8], &'a [u8])> {
         let colon = memchr(b':', self.0)?;
+        Some((self.0.get(..colon)?, self.value_behind(colon)?))
+    }
+
+    fn value_behind(self, colon: usize) -> Option<&'a [u8]> {
         let value = self.0.get(colon.saturating_add(1)..)?.strip_suffix(b"\r\n")?;
-        Some((self.0.get(..colon)?, class::trim(value)))
+        Some(class::trim(value))
     }
 }
 
@@ -421,6 +429,9 @@ impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
     fn next(&mut self) -> Option<Line<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
         let mut end = 0usize;
         loop {
             let more = memchr(b'\n', self.rest.get(end..)?)?;

@@ -109,6 +109,13 @@ impl Buf for Output {
     }
 
     fn advance(&mut self, mut count: usize) {
+        // Mostly all of it; then the buffer is used again from its front.
+        if count == self.remaining() {
+            self.framing.clear();
+            self.data.clear();
+            (self.claimed, self.data_len) = (0, 0);
+            return;
+        }
         let mut framing = 0usize;
         while let Some(piece) = self.data.front_mut() {
             let before = count.min(piece.framing);

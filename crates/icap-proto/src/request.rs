@@ -19,6 +19,9 @@ use crate::wire::head::{Common, RequestParts};
 use crate::wire::{encode, start_line};
 use crate::{Leniency, Limits};
 
+/// Room for a request line and `Host`, in bytes. It grows with more.
+const OPENING: usize = 128;
+
 /// Everything of a request in front of its body: ICAP head and encapsulated HTTP heads.
 ///
 /// Values come from the parser or from a [builder](Self::builder); both hold the rules of RFC 3507
@@ -49,6 +52,10 @@ pub struct RequestHead {
     encapsulated: Encapsulated,
     http_request: Option<HttpHead>,
     http_response: Option<HttpHead>,
+    /// The request line and `Host` as they are written, if this was made from a template.
+    opening: Option<Bytes>,
+    /// The fields are written as they are: the builder takes none that is written from what the head says, and no fold.
+    plain: bool,
 }
 
 impl RequestHead {
@@ -97,6 +104,8 @@ impl RequestHead {
             encapsulated: Encapsulated::NONE,
             http_request: None,
             http_response: None,
+            opening: None,
+            plain: true,
         }
     }
 
@@ -208,16 +217,19 @@ impl RequestHead {
     /// ```
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.encapsulated.header_bytes().saturating_add(512));
-        out.extend_from_slice(self.method.as_str().as_bytes());
-        out.extend_from_slice(b" ");
-        self.uri.encode(out);
-        out.extend_from_slice(b" ICAP/1.0\r\n");
-        if self.headers.get("Host").is_none() {
-            out.extend_from_slice(b"Host: ");
-            self.uri.encode_authority(out);
-            out.extend_from_slice(b"\r\n");
+        if let Some(opening) = &self.opening {
+            out.extend_from_slice(opening);
+        } else {
+            encode_line(out, &self.method, &self.uri);
+            if self.headers.get("Host").is_none() {
+                encode_host(out, &self.uri);
+            }
         }
-        encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
+        if self.plain {
+            out.extend_from_slice(self.headers.as_bytes());
+        } else {
+            encode::fields_except(out, &self.headers, &WRITTEN_BY_ENCODER);
+        }
         encode_allow(out, self.allow);
         if self.ends_with_icap_trailer() {
             encode_trailer(out, &self.headers);
@@ -309,6 +321,7 @@ impl RequestBuilder {
         self.head.headers.set("Trailer", encode::trailer_names(names)?)?;
         self.head.trailer = true;
         self.head.allow.trailers = true;
+        self.head.plain = false;
         Ok(self)
     }
 
@@ -327,6 +340,9 @@ impl RequestBuilder {
     /// `Connection`, `Trailer`, HTTP framing fields).
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidHeader> {
         known::add(&mut self.head.headers, name, value.as_ref())?;
+        if name.eq_ignore_ascii_case("Host") {
+            self.head.opening = None;
+        }
         Ok(self)
     }
 
@@ -342,6 +358,27 @@ impl RequestBuilder {
             self = self.header(field.name, unfold(field.value))?;
         }
         Ok(self)
+    }
+
+    /// Writes the request line and `Host` now, once for all requests that are made from clones of this.
+    ///
+    /// ```
+    /// use icap_proto::RequestHead;
+    ///
+    /// let template = RequestHead::options("icap://av.local/scan".parse()?).template();
+    /// let head = template.clone().header("X-Client-IP", "10.1.2.3")?.build()?;
+    /// let wire = b"OPTIONS icap://av.local/scan ICAP/1.0\r\nHost: av.local:1344\r\nX-Client-IP: 10.1.2.3\r\n\r\n";
+    /// assert_eq!(head.to_bytes(), wire[..]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn template(mut self) -> Self {
+        if self.head.headers.get("Host").is_none() {
+            let mut opening = BytesMut::with_capacity(OPENING);
+            encode_line(&mut opening, &self.head.method, &self.head.uri);
+            encode_host(&mut opening, &self.head.uri);
+            self.head.opening = Some(opening.freeze());
+        }
+        self
     }
 
     /// The finished head.
@@ -406,8 +443,23 @@ impl Head for RequestHead {
             encapsulated: message.list,
             http_request: message.http_request,
             http_response: message.http_response,
+            opening: None,
+            plain: false,
         }
     }
+}
+
+fn encode_line(out: &mut BytesMut, method: &Method, uri: &ServiceUri) {
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    uri.encode(out);
+    out.extend_from_slice(b" ICAP/1.0\r\n");
+}
+
+fn encode_host(out: &mut BytesMut, uri: &ServiceUri) {
+    out.extend_from_slice(b"Host: ");
+    uri.encode_authority(out);
+    out.extend_from_slice(b"\r\n");
 }
 
 pub(crate) fn encode_allow(out: &mut BytesMut, allow: Allow) {
@@ -430,13 +482,18 @@ pub(crate) fn encode_trailer(out: &mut BytesMut, headers: &Headers) {
 }
 
 pub(crate) fn encode_encapsulated(out: &mut BytesMut, list: &Encapsulated) {
-    let mut separator: &[u8] = b"Encapsulated: ";
-    for (entity, offset) in list.entries() {
-        out.extend_from_slice(separator);
-        out.extend_from_slice(entity.as_str().as_bytes());
-        out.extend_from_slice(b"=");
-        encode::decimal(out, offset as u64);
-        separator = b", ";
+    match (list.req_hdr(), list.res_hdr()) {
+        (Some(length), Some(_)) => {
+            out.extend_from_slice(b"Encapsulated: req-hdr=0, res-hdr=");
+            encode::decimal(out, length as u64);
+            out.extend_from_slice(b", ");
+        }
+        (Some(_), None) => out.extend_from_slice(b"Encapsulated: req-hdr=0, "),
+        (None, Some(_)) => out.extend_from_slice(b"Encapsulated: res-hdr=0, "),
+        (None, None) => out.extend_from_slice(b"Encapsulated: "),
     }
+    out.extend_from_slice(list.body().as_str().as_bytes());
+    out.extend_from_slice(b"=");
+    encode::decimal(out, list.header_bytes() as u64);
     out.extend_from_slice(b"\r\n");
 }

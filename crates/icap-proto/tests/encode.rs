@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use icap_proto::{
-    Allow, Headers, HttpHead, InvalidHeader, IsTag, Leniency, Limits, Method, RequestHead,
-    ResponseHead, ServiceOptions, ServiceUri, StatusCode, client, server,
+    Allow, Headers, HttpHead, InvalidHeader, IsTag, Leniency, Limits, Method, RequestBuilder,
+    RequestHead, ResponseHead, ServiceOptions, ServiceUri, StatusCode, client, server,
 };
 use support::rng::Rng;
 use support::{Core, text};
@@ -334,6 +334,43 @@ fn tags_and_hosts_as_plain_fields() {
     }
     let answer = ResponseHead::builder(StatusCode::NO_CONTENT).header("ISTag", " \"t1\" ").unwrap();
     assert_eq!(answer.build().unwrap().istag(), Some(IsTag::new("t1").unwrap()));
+}
+
+/// What is made from a template goes out as it would without one, whatever is added behind it or was there before.
+#[test]
+fn templates() {
+    type Add = fn(RequestBuilder) -> RequestBuilder;
+    let adds: [Add; 5] = [
+        |request| request,
+        |request| request.header("X-A", " b ").unwrap().allow_no_content().close(),
+        |request| request.header("hOST", "other:99").unwrap().header("X-A", "b").unwrap(),
+        |request| {
+            let page = HttpHead::response(200, "OK", [("A", "b")]).unwrap();
+            let request = request.http_response(page).body(true).preview(10);
+            request.icap_trailer(["X-A"]).unwrap().header("X-B", "").unwrap()
+        },
+        |request| {
+            let folded = b"X-A: b\r\n c\r\n\r\n";
+            let folded =
+                Headers::parse(folded[..].into(), &Limits::default(), &Leniency::default());
+            request.headers(&folded.unwrap()).unwrap()
+        },
+    ];
+    let builder = || RequestHead::respmod("icap://u:p@h:99/s?x".parse().unwrap());
+    for add in adds {
+        let page = |request: RequestBuilder| {
+            let page = HttpHead::response(200, "OK", [("A", "b")]).unwrap();
+            request.http_response(page).build().unwrap()
+        };
+        let plain = page(add(builder())).to_bytes();
+        let template = builder().template();
+        assert_eq!(page(add(template.clone())).to_bytes(), plain);
+        assert_eq!(page(add(builder()).template()).to_bytes(), plain);
+        // What was written is what was meant: read and written anew it is the same.
+        let (limits, leniency) = (Limits::default(), Leniency::strict());
+        let (read, _) = RequestHead::parse(&plain, &limits, &leniency).unwrap().unwrap();
+        assert_eq!(read.to_bytes(), plain);
+    }
 }
 
 /// The URI goes out as it was given, but for what stands before `@` and the case of the scheme (RFC 3507 section 4.2).

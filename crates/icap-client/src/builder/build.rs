@@ -35,7 +35,7 @@ impl ClientBuilder {
             self.fields.add("User-Agent", self.user_agent.as_bytes());
         }
         let template = |method| -> Result<RequestBuilder, Error> {
-            let request = RequestHead::builder(method, uri.clone());
+            let request = RequestHead::builder(method, uri.clone()).template();
             let request = if self.max_idle == 0 { request.close() } else { request };
             self.fields
                 .apply(request, false)

@@ -36,10 +36,10 @@ where
         Ok(Err(error)) => return Err((Error::Invalid(Invalid::Header(error)), source)),
         Err(error) => return Err((error, source)),
     };
-    let fields = terms.head.headers();
+    let has = |name| terms.head.headers().get(name).is_some();
     let call = Call {
         shared,
-        has_credentials: [CREDENTIALS, ORIGIN_CREDENTIALS].iter().any(|n| fields.get(n).is_some()),
+        login: shared.login.as_ref().filter(|_| !has(CREDENTIALS) && !has(ORIGIN_CREDENTIALS)),
         replay_bytes: settings.replay_limit.max(terms.preview.unwrap_or(0)),
         deadline: deadline(settings.timeouts.total).into_iter().chain(until).min(),
         limit: Duration::MAX,

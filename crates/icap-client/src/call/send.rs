@@ -21,8 +21,8 @@ use crate::timeouts::{before, deadline};
 /// How a request is sent.
 pub(super) struct Call<'a> {
     pub(super) shared: &'a Shared,
-    /// The caller gave credentials for this request.
-    pub(super) has_credentials: bool,
+    /// The credentials of the client, unless the caller gave others for this request.
+    pub(super) login: Option<&'a Login>,
     pub(super) replay_bytes: u64,
     pub(super) deadline: Option<Instant>,
     /// How long an exchange may take.
@@ -31,7 +31,7 @@ pub(super) struct Call<'a> {
 
 /// The head of an answer, and the exchange that goes on behind it.
 pub(super) struct Answer<B> {
-    pub(super) exchange: Box<Exchange<B>>,
+    pub(super) exchange: Exchange<B>,
     pub(super) response: Box<ResponseHead>,
 }
 
@@ -47,8 +47,7 @@ impl Call<'_> {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let has_credentials = self.has_credentials || self.shared.templates.has_credentials;
-        let login = self.shared.login.as_ref().filter(|_| !has_credentials);
+        let login = self.login.filter(|_| !self.shared.templates.has_credentials);
         let mut sent = login.and_then(Login::accepted);
         let mut refused = false;
         let again = login.map(|_| request.clone());
@@ -76,7 +75,7 @@ impl Call<'_> {
                 return Err((Error::Status(response), source));
             }
             let next = async { Ok(login.answer(&response, sent.as_ref()).await) };
-            sent = match before(self.deadline, next).await {
+            sent = match Box::pin(before(self.deadline, next)).await {
                 Ok(next) => next,
                 Err(error) => return Err((error, source)),
             };
@@ -94,7 +93,7 @@ impl Call<'_> {
         request: &RequestHead,
         mut source: Box<Source<B>>,
         mut record: Record,
-    ) -> Result<(Box<Exchange<B>>, Box<ResponseHead>), (Error, Box<Source<B>>)>
+    ) -> Result<(Exchange<B>, Box<ResponseHead>), (Error, Box<Source<B>>)>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
@@ -138,12 +137,7 @@ impl Call<'_> {
         }
     }
 
-    fn start<B>(
-        &self,
-        mut link: Box<Link>,
-        source: Box<Source<B>>,
-        record: Record,
-    ) -> Box<Exchange<B>> {
+    fn start<B>(&self, mut link: Box<Link>, source: Box<Source<B>>, record: Record) -> Exchange<B> {
         let Self { shared, replay_bytes, .. } = *self;
         link.inactivity.begin(deadline(self.limit).into_iter().chain(self.deadline).min());
         let sending =
@@ -165,10 +159,13 @@ fn with(request: RequestBuilder, credentials: Option<&Sent>) -> Result<RequestHe
 
 /// A connection, and whether it has been used before.
 async fn checkout(shared: &Shared, deadline: Option<Instant>) -> Result<(Box<Link>, bool), Error> {
-    // Mostly nobody has to wait, and then there is no need for a timer.
+    // Mostly nobody has to wait, and then there is no need for timers and their room.
     let permit = match shared.pool.try_enter() {
         Some(permit) => permit,
-        None => before(deadline, shared.pool.enter(shared.settings.timeouts.wait)).await?,
+        None => {
+            let entering = shared.pool.enter(shared.settings.timeouts.wait);
+            Box::pin(before(deadline, entering)).await?
+        }
     };
     match shared.pool.take(permit).await {
         Ok(link) => Ok((link, true)),

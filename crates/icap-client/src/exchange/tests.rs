@@ -16,7 +16,7 @@ use crate::timeouts::Timeouts;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-fn exchange<B>(io: impl Transport + 'static, body: B) -> Box<Exchange<B>> {
+fn exchange<B>(io: impl Transport + 'static, body: B) -> Exchange<B> {
     let connection = Connection::new(Limits::default(), Leniency::default());
     let keep = Keep { idle: 1, idle_age: Duration::MAX, lifetime: Duration::MAX, connections: 1 };
     let pool = Arc::new(Pool::new(keep));
@@ -50,7 +50,7 @@ async fn echo(mut io: DuplexStream) {
     io.write_all(b"\r\n0\r\n\r\n").await.unwrap();
 }
 
-async fn ask(mut exchange: Box<Exchange<Full<Bytes>>>) -> Bytes {
+async fn ask(mut exchange: Exchange<Full<Bytes>>) -> Bytes {
     let response = exchange.answer(&request()).await.unwrap();
     let head = response.http_response().unwrap().clone();
     Adapted::new(response, head, None, exchange).collect().await.unwrap().to_bytes()
