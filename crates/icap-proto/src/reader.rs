@@ -148,18 +148,22 @@ impl<H: Head> HeadReader<H> {
         }
         let window = input.get(..limits.head_bytes).unwrap_or(input);
         let used = tolerance.used();
-        let parsed = if tolerance.allowed().rewrites_heads() {
-            let rewritten = rewrite::icap_head(window, tolerance);
-            match H::parse(&rewritten.head, limits, tolerance) {
-                Ok(parts) => Ok((parts, rewritten.wire_len, Some(rewritten.head.into()))),
-                Err(Stop::Fault(error)) => Err(Stop::Fault(rewritten.on_the_wire(error))),
-                Err(Stop::Incomplete) => Err(Stop::Incomplete),
+        let as_it_is = H::parse(window, limits, tolerance).map(|parts| {
+            let wire_len = H::common(&parts).len;
+            (parts, wire_len, None)
+        });
+        let parsed = match as_it_is {
+            // What is rewritten is a fault without that.
+            Err(Stop::Fault(_)) if tolerance.allowed().rewrites_heads() => {
+                tolerance.restore(used);
+                let rewritten = rewrite::icap_head(window, tolerance);
+                match H::parse(&rewritten.head, limits, tolerance) {
+                    Ok(parts) => Ok((parts, rewritten.wire_len, Some(rewritten.head.into()))),
+                    Err(Stop::Fault(error)) => Err(Stop::Fault(rewritten.on_the_wire(error))),
+                    Err(Stop::Incomplete) => Err(Stop::Incomplete),
+                }
             }
-        } else {
-            H::parse(window, limits, tolerance).map(|parts| {
-                let wire_len = H::common(&parts).len;
-                (parts, wire_len, None)
-            })
+            other => other,
         };
         match parsed {
             Ok((parts, wire_len, rewritten)) => {
