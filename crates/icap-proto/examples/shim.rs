@@ -29,7 +29,8 @@
 //!
 //! * A line that is no JSON, lacks a key or has one of the wrong type is answered `reject` with a key `error` that
 //!   says why; its `id` is null where it cannot be read. An empty line is such a line. Positions in `splits` that are
-//!   out of order, double, or outside the input are no cuts; a missing `splits` is an empty one.
+//!   out of order, double, or outside the input are no cuts. `splits`, `preview`, `ieof` and `allow` may be null or
+//!   left out, `allow` may be one text, `"204, 206"`, and further keys are passed over.
 //! * Heads: a fault is told as soon as it stands in the bytes, though the head has not ended. Connections, and with
 //!   them `transaction`, wait for the end of a head or for a limit first. A folded value is given unfolded. `allow`
 //!   lists what the library takes note of, `204`, `206` and `trailers` in this order.

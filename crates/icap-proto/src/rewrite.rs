@@ -47,6 +47,7 @@ pub(crate) fn icap_head(bytes: &[u8], tolerance: &mut Tolerance) -> Rewritten {
         if may_indent && !matches!(text, [] | [b'\r' | b'\n', ..]) {
             let behind = bytes.get(wire_len..).unwrap_or_default();
             let continues = violation_lines > 0
+                && !has_bare_cr(text, line)
                 && (!text.contains(&b':') || is_in_group(violation_lines, behind));
             if continues && !text.starts_with(b" ") && !text.starts_with(b"\t") {
                 // A line that is cut may still turn out to be a field.
@@ -79,6 +80,12 @@ pub(crate) fn icap_head(bytes: &[u8], tolerance: &mut Tolerance) -> Rewritten {
 
 /// File, description, problem id, resolution (draft-stecher-icap-subid section 4.6).
 const LINES_EACH: u64 = 4;
+
+/// Whether the text of a line has a carriage return that does not end it. It is refused as what it looks like, however
+/// much of it is there.
+fn has_bare_cr(text: &[u8], line: &[u8]) -> bool {
+    memchr::memchr(b'\r', text).is_some_and(|at| at.saturating_add(1) < line.len())
+}
 
 /// Whether a line that looks like a field is the file or the description of a violation, of whose lines so many are
 /// left with this one: then the two numbers stand behind it.

@@ -148,10 +148,16 @@ fn line_ends_that_are_refused() {
         (b"5;a=\"x\ny\"\r\nhello\r\n", Kind::BareLf, 6),
         (b"0\n\r\n", Kind::BareLf, 1),
         (b"0; ieof\nX: y\r\n\r\n", Kind::BareLf, 7),
-        (b"5\rX\nhello\r\n", Kind::BareLf, 3),
+        (b"5\rX\nhello\r\n", Kind::ChunkExtension, 1),
         (b"5\rX\r\nhello\r\n", Kind::ChunkExtension, 1),
         (b"5\r\r\nhello\r\n", Kind::ChunkExtension, 1),
         (b"5;a\r;b\r\nhello\r\n", Kind::ChunkExtension, 3),
+        // Told before the line or the section has an end.
+        (b"5\rX", Kind::ChunkExtension, 1),
+        (b"5;a\r\r", Kind::ChunkExtension, 3),
+        (b"5;a b\rX", Kind::ChunkExtension, 4),
+        (b"0\r\n\r\r", Kind::BareCr, 4),
+        (b"0\r\nX: 1\r\r", Kind::BareCr, 8),
         // Data and its CRLF.
         (b"5\r\nhelloX\r\n", Kind::ChunkEnd, 8),
         (b"5\r\nhello0\r\n", Kind::ChunkEnd, 8),

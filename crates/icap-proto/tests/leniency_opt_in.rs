@@ -112,7 +112,7 @@ fn bare_lf_and_the_places_of_faults() {
     for (bytes, fault) in [
         ("OPTIONS icap://s/v ICAP/1.0\nHost: s\nA : b\n\n", "SpaceBeforeColon at 37"),
         ("OPTIONS icap://s/v ICAP/1.0\nHost: s\nA\n\n", "MissingColon at 37"),
-        ("OPTIONS icap://s/v ICAP/1.0\nHost: s\nPreview: x\n\n", "Preview at 36"),
+        ("REQMOD icap://s/v ICAP/1.0\nHost: s\nPreview: x\n\n", "Preview at 35"),
         ("OPTIONS icap://s/v ICAP/1.0\n\n", "MissingHost at 29"),
         ("OPTIONS icap://s/v ICAP/2.0\nHost: s\n\n", "UnsupportedVersion at 24"),
     ] {

@@ -119,7 +119,7 @@ fn errors_show_no_secret() {
     for request in [
         format!("OPTIONS icap://h/s ICAP/1.0\r\n{line}\0\r\n\r\n"),
         format!("OPTIONS icap://h/s ICAP/1.0\r\n{line}\n\r\n"),
-        format!("OPTIONS icap://h/s ICAP/1.0\r\nHost: h\r\nPreview: {SECRET}\r\n\r\n"),
+        format!("REQMOD icap://h/s ICAP/1.0\r\nHost: h\r\nPreview: {SECRET}\r\n\r\n"),
         format!("OPTIONS icap://h/s ICAP/1.0\r\nHost: h\r\nEncapsulated: {SECRET}=0\r\n\r\n"),
         format!("OPTIONS icap://u:{SECRET}@/s ICAP/1.0\r\n\r\n"),
         format!("OPTIONS icap://h/s {SECRET}/1.0\r\n\r\n"),

@@ -158,6 +158,27 @@ fn the_program_answers_every_line() {
             json!(13),
             "incomplete",
         ),
+        // What may be left out may be null, members of `allow` may share a text, and other keys are passed over.
+        (
+            br#"{"id":15,"kind":"chunked","preview":null,"splits":null,"input":"MA0KDQo="}"#.into(),
+            json!(15),
+            "ok",
+        ),
+        (
+            br#"{"id":16,"kind":"transaction","role":"client","steps":[{"recv":"SUNBUC8xLjAgMjA0IE5vIENvbnRlbnQNCklTVGFnOiAidDEiDQoNCg==","note":"x"}],"context":{"method":"REQMOD","preview":null,"ieof":null,"allow":"trailers, 204"}}"#.into(),
+            json!(16),
+            "ok",
+        ),
+        (
+            br#"{"id":17,"kind":"transaction","role":"client","steps":[{"recv":"SUNBUC8xLjAgMjA0IE5vIENvbnRlbnQNCklTVGFnOiAidDEiDQoNCg=="}],"context":{"method":"REQMOD","allow":null,"body":null}}"#.into(),
+            json!(17),
+            "reject",
+        ),
+        (
+            br#"{"id":18,"kind":"transaction","role":"server","steps":[{"act":"final","recv":""}]}"#.into(),
+            json!(18),
+            "reject",
+        ),
         ("[".repeat(1_000_000).into(), Value::Null, "reject"),
         (vec![b'x'; 1 << 20], Value::Null, "reject"),
         (

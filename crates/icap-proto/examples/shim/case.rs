@@ -12,8 +12,9 @@ pub(super) enum Case {
     Chunked {
         #[serde(deserialize_with = "base64")]
         input: Vec<u8>,
+        #[serde(default, deserialize_with = "or_default")]
         preview: bool,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         splits: Splits,
     },
     Head {
@@ -21,14 +22,14 @@ pub(super) enum Case {
         input: Vec<u8>,
         #[serde(flatten)]
         side: Side,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         splits: Splits,
     },
     Transaction {
         #[serde(flatten)]
         role: Role,
         steps: Vec<Step>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         splits: Splits,
     },
 }
@@ -61,28 +62,80 @@ pub(super) struct Context {
     #[serde(default)]
     pub(super) preview: Option<u64>,
     /// The preview was the whole body.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) ieof: bool,
-    #[serde(default)]
-    pub(super) allow: Vec<Member>,
-    pub(super) body: bool,
+    #[serde(default, deserialize_with = "or_default")]
+    allow: Allow,
+    body: Option<bool>,
 }
 
-/// A member of `Allow`.
+impl Context {
+    /// The members of `Allow`, in one text or in several.
+    pub(super) fn allow(&self) -> Vec<String> {
+        let members = match &self.allow {
+            Allow::One(member) => std::slice::from_ref(member),
+            Allow::List(members) => members,
+        };
+        let texts = members.iter().map(|member| match member {
+            Member::Text(text) => text.clone(),
+            Member::Status(status) => status.to_string(),
+        });
+        texts.collect::<Vec<_>>().join(",").split(',').map(|one| one.trim().to_owned()).collect()
+    }
+
+    /// Whether our request had a body. Where nothing is said one that is to be adapted had.
+    pub(super) fn has_body(&self) -> bool {
+        self.body.unwrap_or(matches!(self.method, Method::Reqmod | Method::Respmod))
+    }
+}
+
 #[derive(Debug, serde::Deserialize)]
 #[serde(untagged)]
-pub(super) enum Member {
+enum Allow {
+    List(Vec<Member>),
+    One(Member),
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged)]
+enum Member {
     Text(String),
     Status(u16),
 }
 
 /// One step of a transaction.
 #[derive(Debug, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "Keys")]
 pub(super) enum Step {
-    #[serde(deserialize_with = "base64")]
     Recv(Vec<u8>),
     Act(Act),
+}
+
+/// The keys of a step. Others are passed over.
+#[derive(Debug, serde::Deserialize)]
+struct Keys {
+    recv: Option<String>,
+    act: Option<Act>,
+}
+
+impl TryFrom<Keys> for Step {
+    type Error = String;
+
+    fn try_from(keys: Keys) -> Result<Self, String> {
+        match (keys.recv, keys.act) {
+            (Some(text), None) => {
+                STANDARD.decode(text).map(Self::Recv).map_err(|error| error.to_string())
+            }
+            (None, Some(act)) => Ok(Self::Act(act)),
+            _ => Err("a step has either `recv` or `act`".to_owned()),
+        }
+    }
 }
 
 /// What our side does.
@@ -124,6 +177,15 @@ impl<'de> Deserialize<'de> for Splits {
         splits.dedup();
         Ok(Self(splits))
     }
+}
+
+/// A value that is left out may as well be null.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

@@ -7,7 +7,7 @@ use icap_proto::{
 };
 use serde_json::Value;
 
-use super::case::{Act, Context, Member, Splits, Step};
+use super::case::{Act, Context, Splits, Step};
 use super::values::{self, Message};
 
 pub(super) fn run(context: &Context, steps: &[Step], splits: &Splits) -> Value {
@@ -144,22 +144,18 @@ fn request(context: &Context) -> Result<RequestHead, Error> {
     match context.method {
         Method::Reqmod => {
             let head = HttpHead::request("POST", "/", fields).map_err(|_| Misuse::Composition)?;
-            builder = builder.http_request(head).body(context.body);
+            builder = builder.http_request(head).body(context.has_body());
         }
         Method::Respmod => {
             let head = HttpHead::response(200, "OK", fields).map_err(|_| Misuse::Composition)?;
-            builder = builder.http_response(head).body(context.body);
+            builder = builder.http_response(head).body(context.has_body());
         }
         _ => {}
     }
     if let Some(preview) = context.preview {
         builder = builder.preview(preview);
     }
-    for member in &context.allow {
-        let member = match member {
-            Member::Text(member) => member.clone(),
-            Member::Status(status) => status.to_string(),
-        };
+    for member in context.allow() {
         builder = match member.as_str() {
             "204" => builder.allow_no_content(),
             "206" => builder.allow_partial_content(),

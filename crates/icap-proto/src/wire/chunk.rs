@@ -316,20 +316,25 @@ impl ChunkDecoder {
             return Err(ParseError::new(Kind::ChunkSize, digits));
         }
         let fresh = line.get(self.scanned..).unwrap_or_default();
-        let Some(lf) = memchr::memchr(b'\n', fresh) else {
-            if line.len() >= limits.chunk_line {
-                return Err(ParseError::new(Kind::ChunkLineTooLong, limits.chunk_line));
-            }
-            self.scanned = line.len();
-            return Ok(None);
-        };
-        let end = self.scanned.saturating_add(lf);
-        if end >= limits.chunk_line {
+        let stop = memchr::memchr2(b'\r', b'\n', fresh).map(|at| self.scanned.saturating_add(at));
+        let end = stop.unwrap_or(line.len());
+        let (text, behind) = line.split_at_checked(end).unwrap_or_default();
+        if end.saturating_add(usize::from(behind.starts_with(b"\r"))) >= limits.chunk_line {
             return Err(ParseError::new(Kind::ChunkLineTooLong, limits.chunk_line));
         }
-        let Some(text) = line.get(..end).and_then(|line| line.strip_suffix(b"\r")) else {
-            return Err(ParseError::new(Kind::BareLf, end));
-        };
+        match behind {
+            [b'\r', b'\n', ..] => {}
+            [] | [b'\r'] => {
+                self.scanned = end;
+                return Ok(None);
+            }
+            [b'\n', ..] => return Err(ParseError::new(Kind::BareLf, end)),
+            // A carriage return alone: no byte that comes could mend that.
+            _ => {
+                parse_extensions(text, digits, size, tolerance)?;
+                return Err(ParseError::new(Kind::ChunkExtension, end));
+            }
+        }
         let extension_bytes =
             self.extension_bytes.saturating_add(text.len().saturating_sub(digits));
         if extension_bytes > limits.extension_bytes {
@@ -340,7 +345,7 @@ impl ChunkDecoder {
         if size == 0 {
             self.last_chunk = last_chunk;
         }
-        Ok(Some(end.saturating_add(1)))
+        Ok(Some(end.saturating_add(2)))
     }
 
     /// The trailer section: field lines or nothing, then an empty line.

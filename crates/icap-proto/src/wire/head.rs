@@ -304,7 +304,11 @@ impl RequestParts {
             len,
             fields: start..len.saturating_sub(2),
             allow: known.allow,
-            preview: known.preview.transpose()?,
+            // To other methods it says nothing (RFC 3507 section 4.5).
+            preview: match method {
+                Method::Reqmod | Method::Respmod => known.preview.transpose()?,
+                _ => known.preview.and_then(Result::ok),
+            },
             close: known.close,
             trailer: known.trailer,
             encapsulated: known.encapsulated,

@@ -1,6 +1,6 @@
 //! Finds the end of a head in bytes that arrive bit by bit.
 
-use memchr::memchr_iter;
+use memchr::memchr2_iter;
 
 use crate::error::{ParseError, ParseErrorKind};
 
@@ -33,11 +33,23 @@ impl HeadScan {
     ///
     /// # Errors
     ///
-    /// A line feed without carriage return: such a head would otherwise be waited for in vain.
+    /// A line feed without carriage return, or one of those without the other behind it: such a head would otherwise
+    /// be waited for in vain.
     pub fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, ParseError> {
-        let fresh = bytes.get(self.seen..).unwrap_or_default();
-        for at in memchr_iter(b'\n', fresh) {
-            let lf = self.seen.saturating_add(at);
+        let before = bytes.get(..self.seen).unwrap_or_default();
+        // A carriage return that was the last byte has to be looked at again.
+        let start = self.seen.saturating_sub(usize::from(before.ends_with(b"\r")));
+        let fresh = bytes.get(start..).unwrap_or_default();
+        for at in memchr2_iter(b'\r', b'\n', fresh) {
+            let lf = start.saturating_add(at);
+            if bytes.get(lf) == Some(&b'\r') {
+                match bytes.get(lf.saturating_add(1)) {
+                    None | Some(b'\n') => continue,
+                    Some(_) => {
+                        return Err(ParseError::new(ParseErrorKind::BareCr, lf.saturating_add(1)));
+                    }
+                }
+            }
             match bytes.get(..lf).unwrap_or_default() {
                 [.., b'\r', b'\n', b'\r'] => {
                     self.seen = 0;
