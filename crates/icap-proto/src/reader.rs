@@ -19,10 +19,19 @@ use crate::wire::start_line::HttpKind;
 pub(crate) trait Head: Sized {
     /// What is known when the ICAP part has been parsed, as ranges of its bytes.
     type Parts: core::fmt::Debug;
+    /// What is known of the head before, so that what comes again need not be parsed again.
+    type Last: core::fmt::Debug + Default;
 
     /// Parses the ICAP part, with its empty line.
-    fn parse(bytes: &[u8], limits: &Limits, tolerance: &mut Tolerance)
-    -> Result<Self::Parts, Stop>;
+    fn parse(
+        bytes: &[u8],
+        limits: &Limits,
+        tolerance: &mut Tolerance,
+        last: &Self::Last,
+    ) -> Result<Self::Parts, Stop>;
+
+    /// Notes what `bytes` say, of which `parts` were parsed, for the next head.
+    fn keep(parts: &Self::Parts, bytes: &[u8], last: &mut Self::Last);
 
     /// Whether a message of this kind may begin with these bytes. `None` while that is open; it was for the
     /// first `seen` bytes.
@@ -60,6 +69,7 @@ pub(crate) struct HeadReader<H: Head> {
     has_line: bool,
     /// The ICAP part, while the sections are on their way.
     icap: Option<Icap<H>>,
+    last: H::Last,
 }
 
 #[derive(Debug)]
@@ -80,7 +90,13 @@ impl<H: Head> HeadReader<H> {
             begun: false,
             has_line: false,
             icap: None,
+            last: H::Last::default(),
         }
+    }
+
+    fn start_over(&mut self) {
+        self.scan = HeadScan::default();
+        (self.waiting, self.begun, self.has_line) = (false, false, false);
     }
 
     /// Takes a head off the front of the buffer and gives it with its length on the wire; `None` when more input
@@ -91,12 +107,15 @@ impl<H: Head> HeadReader<H> {
         limits: &Limits,
         tolerance: &mut Tolerance,
     ) -> Result<Option<(Box<H>, usize)>, ParseError> {
-        let Some(found) = self.find(input, limits, tolerance)? else { return Ok(None) };
-        let wire = input.split_to(found.wire_len()).freeze();
-        *self = Self::new();
-        let size = wire.len();
-        let (parts, message) = found.cut(wire, limits, tolerance)?;
-        Ok(Some((Box::new(H::assemble(parts, message)), size)))
+        let Some(list) = self.find(input, limits, tolerance)? else { return Ok(None) };
+        let Some(icap) = self.icap.take() else { return Ok(None) };
+        if icap.rewritten.is_none() {
+            H::keep(&icap.parts, input, &mut self.last);
+        }
+        self.start_over();
+        let size = icap.wire_len.saturating_add(list.header_bytes());
+        let wire = input.split_to(size).freeze();
+        Ok(Some((Box::new(icap.cut(list, wire, limits, tolerance)?), size)))
     }
 
     /// Copies the head at the start of a message; `None` when it is not all there.
@@ -105,35 +124,28 @@ impl<H: Head> HeadReader<H> {
         limits: &Limits,
         tolerance: &mut Tolerance,
     ) -> Result<Option<(H, usize)>, ParseError> {
-        let Some(found) = Self::new().find(message, limits, tolerance)? else { return Ok(None) };
-        let wire = message.get(..found.wire_len()).unwrap_or_default();
-        let (parts, message) = found.cut(Bytes::copy_from_slice(wire), limits, tolerance)?;
-        Ok(Some((H::assemble(parts, message), wire.len())))
+        let mut reader = Self::new();
+        let list = reader.find(message, limits, tolerance)?;
+        let Some((list, icap)) = list.zip(reader.icap) else { return Ok(None) };
+        let size = icap.wire_len.saturating_add(list.header_bytes());
+        let wire = Bytes::copy_from_slice(message.get(..size).unwrap_or_default());
+        Ok(Some((icap.cut(list, wire, limits, tolerance)?, size)))
     }
 
-    /// Waits for the ICAP part and its sections.
+    /// Waits for the ICAP part, which is kept, and its sections, whose lengths are given.
     fn find(
         &mut self,
         input: &[u8],
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<Option<Found<H>>, ParseError> {
-        let mut icap = match self.icap.take() {
-            Some(icap) => icap,
-            None => match self.icap_part(input, limits, tolerance)? {
-                Some(icap) => icap,
-                None => return Ok(None),
-            },
-        };
-        let sections = input.get(icap.wire_len..).unwrap_or_default();
-        match icap.sections(sections, limits, tolerance) {
-            Ok(Some(list)) => Ok(Some(Found { icap, list })),
-            Ok(None) => {
-                self.icap = Some(icap);
-                Ok(None)
-            }
-            Err(error) => Err(error.shifted(icap.wire_len as u64)),
+    ) -> Result<Option<Encapsulated>, ParseError> {
+        if self.icap.is_none() {
+            self.icap = self.icap_part(input, limits, tolerance)?;
         }
+        let Some(icap) = &mut self.icap else { return Ok(None) };
+        let sections = input.get(icap.wire_len..).unwrap_or_default();
+        icap.sections(sections, limits, tolerance)
+            .map_err(|error| error.shifted(icap.wire_len as u64))
     }
 
     fn icap_part(
@@ -148,7 +160,7 @@ impl<H: Head> HeadReader<H> {
         }
         let window = input.get(..limits.head_bytes).unwrap_or(input);
         let used = tolerance.used();
-        let as_it_is = H::parse(window, limits, tolerance).map(|parts| {
+        let as_it_is = H::parse(window, limits, tolerance, &self.last).map(|parts| {
             let wire_len = H::common(&parts).len;
             (parts, wire_len, None)
         });
@@ -157,7 +169,7 @@ impl<H: Head> HeadReader<H> {
             Err(Stop::Fault(_)) if tolerance.allowed().rewrites_heads() => {
                 tolerance.restore(used);
                 let rewritten = rewrite::icap_head(window, tolerance);
-                match H::parse(&rewritten.head, limits, tolerance) {
+                match H::parse(&rewritten.head, limits, tolerance, &self.last) {
                     Ok(parts) => Ok((parts, rewritten.wire_len, Some(rewritten.head.into()))),
                     Err(Stop::Fault(error)) => Err(Stop::Fault(rewritten.on_the_wire(error))),
                     Err(Stop::Incomplete) => Err(Stop::Incomplete),
@@ -236,29 +248,17 @@ impl<H: Head> Icap<H> {
         }
         Ok((list.header_bytes() <= bytes.len()).then_some(list))
     }
-}
-
-/// A head that is all there: its ICAP part and the lengths of its sections.
-struct Found<H: Head> {
-    icap: Icap<H>,
-    list: Encapsulated,
-}
-
-impl<H: Head> Found<H> {
-    fn wire_len(&self) -> usize {
-        self.icap.wire_len.saturating_add(self.list.header_bytes())
-    }
 
     /// Cuts the sections out of the bytes of the message and holds each to its empty line.
     fn cut(
         self,
+        list: Encapsulated,
         wire: Bytes,
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<(H::Parts, Message), ParseError> {
-        let Self { icap, list } = self;
+    ) -> Result<H, ParseError> {
         let wire_len = wire.len();
-        let misframed = list != icap.declared();
+        let misframed = list != self.declared();
         let mut message = Message {
             misframed: misframed && tolerance.takes(|switches| &mut switches.blank_line_framing),
             icap: Bytes::new(),
@@ -266,7 +266,7 @@ impl<H: Head> Found<H> {
             http_request: None,
             http_response: None,
         };
-        let mut start = icap.wire_len;
+        let mut start = self.wire_len;
         for (length, kind, slot) in [
             (list.req_hdr(), HttpKind::Request, &mut message.http_request),
             (list.res_hdr(), HttpKind::Response, &mut message.http_response),
@@ -283,7 +283,7 @@ impl<H: Head> Found<H> {
             *slot = Some(head);
             start = end;
         }
-        message.icap = icap.rewritten.unwrap_or(wire);
-        Ok((icap.parts, message))
+        message.icap = self.rewritten.unwrap_or(wire);
+        Ok(H::assemble(self.parts, message))
     }
 }

@@ -16,6 +16,7 @@ use crate::tolerance::Tolerance;
 use crate::uri::ServiceUri;
 use crate::wire::cursor::Stop;
 use crate::wire::head::{Common, RequestParts};
+use crate::wire::target::{LastLine, Target};
 use crate::wire::{encode, start_line};
 use crate::{Leniency, Limits};
 
@@ -413,13 +414,19 @@ impl RequestBuilder {
 
 impl Head for RequestHead {
     type Parts = RequestParts;
+    type Last = LastLine;
 
     fn parse(
         bytes: &[u8],
         limits: &Limits,
         tolerance: &mut Tolerance,
+        last: &LastLine,
     ) -> Result<RequestParts, Stop> {
-        RequestParts::parse(bytes, limits, tolerance)
+        RequestParts::parse(bytes, limits, tolerance, last)
+    }
+
+    fn keep(parts: &RequestParts, bytes: &[u8], last: &mut LastLine) {
+        last.keep(bytes, parts.common.fields.start, &parts.target);
     }
 
     fn begins(bytes: &[u8], seen: usize) -> Option<bool> {
@@ -431,7 +438,7 @@ impl Head for RequestHead {
     }
 
     fn assemble(parts: RequestParts, message: Message) -> Self {
-        let RequestParts { method, uri, uri_parts, common } = parts;
+        let RequestParts { target: Target { method, uri, uri_parts }, common } = parts;
         Self {
             method,
             uri: ServiceUri::from_parts(uri_parts, message.icap.slice(uri)),

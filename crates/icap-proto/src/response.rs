@@ -434,14 +434,18 @@ impl ResponseBuilder {
 
 impl Head for ResponseHead {
     type Parts = ResponseParts;
+    type Last = ();
 
     fn parse(
         bytes: &[u8],
         limits: &Limits,
         tolerance: &mut Tolerance,
+        (): &(),
     ) -> Result<ResponseParts, Stop> {
         ResponseParts::parse(bytes, limits, tolerance)
     }
+
+    fn keep(_parts: &ResponseParts, _bytes: &[u8], (): &mut ()) {}
 
     fn begins(bytes: &[u8], _seen: usize) -> Option<bool> {
         start_line::begins_response(bytes)

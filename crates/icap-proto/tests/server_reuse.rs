@@ -275,3 +275,84 @@ fn s7_only_extension_methods_are_one_way() {
     // And a request that was dismissed takes no answer.
     assert_eq!(misuse(dismissed().respond(StatusCode::OK)), Misuse::NothingToAnswer);
 }
+
+/// The request line of the request before is known. Whatever it was, the next one is read as by a connection that has
+/// seen none, in whatever pieces it comes.
+#[test]
+fn s7_a_request_is_read_the_same_behind_any_other() {
+    let long = |len: usize| {
+        let path = "p".repeat(len - "OPTIONS icap://h/ ICAP/1.0\r\n".len());
+        format!("OPTIONS icap://h/{path} ICAP/1.0")
+    };
+    let lines = [
+        "OPTIONS icap://h/s ICAP/1.0",
+        "OPTIONS icap://h/s ICAP/1.0\r\nX: 1",
+        "OPTIONS icap://h/s  ICAP/1.0",
+        "OPTIONS  icap://h/s ICAP/1.0",
+        "OPTIONS icap://h/s ICAP/2.0",
+        "OPTIONS icap://h/s ICAP/1.0 ",
+        "OPTIONS icap://h/t ICAP/1.0",
+        "OPTIONS icap://h ICAP/1.0",
+        "OPTIONS icap://other/s?a=b ICAP/1.0",
+        "OPTIONS icap://u:secret@h:1/s ICAP/1.0",
+        "OPTION icap://h/s ICAP/1.0",
+        "options icap://h/s ICAP/1.0",
+        "OPTIONS icap://h:x/s ICAP/1.0",
+        &long(255),
+        &long(256),
+        &long(257),
+    ];
+    let requests: Vec<String> = lines
+        .iter()
+        .flat_map(|line| {
+            [format!("{line}\r\nHost: h\r\n\r\n"), format!("{line}\r\nHost: h_\r\n\r\n")]
+        })
+        .collect();
+    for second in &requests {
+        let (fresh, leniency, _) = read(&mut Server::new(), second, 0);
+        for first in &requests {
+            for cut in [0, 1, 8, second.len() / 2, second.len() - 11, second.len() - 1] {
+                let mut server = Server::new();
+                if read(&mut server, first, 0).0.is_err() {
+                    break;
+                }
+                server.respond(StatusCode::NOT_FOUND).unwrap();
+                server.sent();
+                let again = read(&mut server, second, cut);
+                assert_eq!(
+                    (&again.0, &again.1),
+                    (&fresh, &leniency),
+                    "{first:?}, {second:?} at {cut}"
+                );
+                assert!(!again.2.contains("secret"));
+            }
+        }
+    }
+}
+
+/// The head of a request that comes in two pieces, what leniency it took, and what the connection shows of itself.
+fn read(
+    server: &mut Server,
+    request: &str,
+    cut: usize,
+) -> (Result<String, Error>, Vec<String>, String) {
+    let mut head = Ok(None);
+    let (front, behind) = request.split_at(cut);
+    for piece in [front, behind] {
+        server.connection.feed(piece.as_bytes());
+        while let Ok(None) = head {
+            head = match server.connection.poll_event() {
+                Ok(Some(Event::Request(head))) => {
+                    Ok(Some(format!("{:?} {head:?}", head.uri().path())))
+                }
+                Ok(None) => break,
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error),
+            };
+        }
+    }
+    while matches!(server.connection.poll_event(), Ok(Some(_))) {}
+    let used = server.connection.take_used_leniency().names().map(str::to_owned).collect();
+    let shown = format!("{:?}", server.connection);
+    (head.map(|head| head.expect("it was all there")), used, shown)
+}

@@ -18,10 +18,10 @@ use crate::known::Known;
 use crate::method::Method;
 use crate::status::StatusCode;
 use crate::tolerance::Tolerance;
-use crate::uri::UriParts;
 use crate::wire::cursor::{Cursor, Stop};
 use crate::wire::fields;
 use crate::wire::start_line::{self, HttpKind};
+use crate::wire::target::{LastLine, Target};
 use crate::{Leniency, Limits};
 
 /// What both ICAP heads say.
@@ -93,20 +93,22 @@ impl<'a> Request<'a> {
         leniency: &Leniency,
     ) -> Result<Option<Self>, ParseError> {
         let mut tolerance = Tolerance::new(leniency.of_requests());
-        let parts = whole(bytes, limits, |head| RequestParts::parse(head, limits, &mut tolerance))?;
+        let parts = whole(bytes, limits, |head| {
+            RequestParts::parse(head, limits, &mut tolerance, &LastLine::default())
+        })?;
         Ok(parts.map(|parts| Self { bytes, parts }))
     }
 
     /// The method.
     #[must_use]
     pub const fn method(&self) -> &Method {
-        &self.parts.method
+        &self.parts.target.method
     }
 
     /// The URI as it stands in the request line; it has been checked.
     #[must_use]
     pub fn uri(&self) -> &'a str {
-        text(self.bytes, &self.parts.uri)
+        text(self.bytes, &self.parts.target.uri)
     }
 
     common_parts!();
@@ -252,9 +254,7 @@ impl<'a> HttpBlock<'a> {
 /// Where the parts of a request head stand, and what its framing fields say.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestParts {
-    pub(crate) method: Method,
-    pub(crate) uri: Range<usize>,
-    pub(crate) uri_parts: UriParts,
+    pub(crate) target: Target,
     pub(crate) common: Common,
 }
 
@@ -285,19 +285,20 @@ impl RequestParts {
         bytes: &[u8],
         limits: &Limits,
         tolerance: &mut Tolerance,
+        last: &LastLine,
     ) -> Result<Self, Stop> {
         let mut cursor = Cursor::new(bytes);
-        let line = start_line::request(&mut cursor, limits, tolerance)?;
-        let method =
-            Method::from_bytes(line.method).ok_or_else(|| ParseError::new(Kind::NotIcap, 0))?;
-        let uri_parts =
-            UriParts::parse(line.uri).map_err(|error| error.shifted(line.uri_at as u64))?;
+        let (target, other_version) = match last.again(&mut cursor) {
+            Some(target) => (target, None),
+            None => Target::parse(&mut cursor, limits, tolerance)?,
+        };
         let start = cursor.at();
-        let authority = uri_parts.host_and_port(line.uri);
+        let uri = bytes.get(target.uri.clone()).unwrap_or_default();
+        let authority = target.uri_parts.host_and_port(uri);
         let known = Known::read(&mut cursor, authority, limits, tolerance)?;
         let len = cursor.at();
         // Only now: a request that is no ICAP at all is malformed, whatever version it claims.
-        if let Some(at) = line.other_version {
+        if let Some(at) = other_version {
             return Err(ParseError::new(Kind::UnsupportedVersion, at).into());
         }
         let common = Common {
@@ -305,7 +306,7 @@ impl RequestParts {
             fields: start..len.saturating_sub(2),
             allow: known.allow,
             // To other methods it says nothing (RFC 3507 section 4.5).
-            preview: match method {
+            preview: match target.method {
                 Method::Reqmod | Method::Respmod => known.preview.transpose()?,
                 _ => known.preview.and_then(Result::ok),
             },
@@ -313,8 +314,7 @@ impl RequestParts {
             trailer: known.trailer,
             encapsulated: known.encapsulated,
         };
-        let uri = line.uri_at..line.uri_at.saturating_add(line.uri.len());
-        let parts = Self { method, uri, uri_parts, common };
+        let parts = Self { target, common };
         match parts.check(known.host.is_some(), tolerance) {
             Ok(()) => Ok(parts),
             Err(kind) => Err(ParseError::new(kind, len).into()),
@@ -332,10 +332,10 @@ impl RequestParts {
             return Err(Kind::UnannouncedTrailer);
         }
         match &self.common.encapsulated {
-            None if matches!(self.method, Method::Reqmod | Method::Respmod) => {
+            None if matches!(self.target.method, Method::Reqmod | Method::Respmod) => {
                 Err(Kind::MissingEncapsulated)
             }
-            Some(list) if !list.fits_request(&self.method) => Err(Kind::EntityList),
+            Some(list) if !list.fits_request(&self.target.method) => Err(Kind::EntityList),
             _ => Ok(()),
         }
     }

@@ -11,3 +11,4 @@ pub(crate) mod fields;
 pub mod head;
 pub mod scan;
 pub(crate) mod start_line;
+pub(crate) mod target;
