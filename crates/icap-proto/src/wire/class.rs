@@ -66,6 +66,7 @@ const fn has(byte: u8, class: u8) -> bool {
 }
 
 /// How many bytes at the start are token characters.
+#[inline]
 pub(crate) fn token_len(bytes: &[u8]) -> usize {
     run(bytes, TOKEN)
 }
@@ -112,6 +113,7 @@ fn percent_encoded(bytes: &[u8], class: u8) -> Result<(), usize> {
 }
 
 /// How many bytes at the start are of the class. Blocks of eight are what the compiler unrolls.
+#[inline]
 fn run(bytes: &[u8], class: u8) -> usize {
     let mut rest = bytes;
     while let Some((block, after)) = rest.split_first_chunk::<8>() {
