@@ -265,7 +265,7 @@ impl Exchange<'_> {
         has_body: bool,
         transport: &mut Transport<IO>,
     ) -> Result<(), icap_proto::Error> {
-        let wanted = self.feeder.as_ref().map(|feeder| feeder.demand().want);
+        let wanted = self.feeder.as_mut().map(|feeder| feeder.demand().want);
         if has_body && self.preview == PreviewEnd::Waits && wanted == Some(Want::Continue) {
             self.send_continue(transport)?;
             self.continued = true;

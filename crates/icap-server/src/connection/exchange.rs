@@ -238,7 +238,7 @@ impl<'a> Exchange<'a> {
                 self.sent = transport.poll_write(cx)?.is_ready();
                 return Poll::Ready(Ok(()));
             }
-            let demand = self.feeder.as_ref().map(Feeder::demand);
+            let demand = self.feeder.as_mut().map(Feeder::demand);
             moved |= self.poll_body(demand, transport, cx)?;
             let full = transport.is_full();
             if moved && !full {
