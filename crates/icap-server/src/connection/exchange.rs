@@ -214,7 +214,14 @@ impl<'a> Exchange<'a> {
         {
             request.is_trusted = config.trusts(peer);
         }
-        self.work = Work::Calling(service.call(request));
+        // What a service does before it gives a future is part of the transaction too.
+        match self.record.span.in_scope(|| catch(|| service.call(request))) {
+            Ok(call) => self.work = Work::Calling(call),
+            Err(panic) => {
+                let span = self.record.span.clone();
+                span.in_scope(|| self.answer(Err(panic.into()), transport));
+            }
+        }
     }
 
     /// Ready when the answer is queued to its end, or broken off.
