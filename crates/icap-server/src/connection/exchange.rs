@@ -110,24 +110,21 @@ pub(super) enum Rest {
 }
 
 impl<'a> Exchange<'a> {
-    /// Calls the service, or answers in its place.
-    pub(super) fn start<IO>(
-        head: Box<RequestHead>,
-        peer: &'a Peer,
-        shared: &'a Shared,
-        transport: &mut Transport<IO>,
-    ) -> Self {
-        let found = catch(|| shared.router.find(&head, &shared.tag)).unwrap_or_else(|panic| {
-            tracing::error!(service = head.uri().path(), error = panic, "the service failed");
+    /// Finds out who answers.
+    pub(super) fn new(head: &RequestHead, peer: &'a Peer, shared: &'a Shared) -> Self {
+        let path = head.uri().path();
+        let find = || shared.router.find(head.method(), path, &shared.tag);
+        let found = catch(find).unwrap_or_else(|panic| {
+            tracing::error!(service = path, error = panic, "the service failed");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, shared.tag.clone()))
         });
         let route = found.as_ref().ok().map(|found| found.path);
-        let mut exchange = Self {
+        Self {
             shared,
             found,
             config: None,
             work: Work::Done,
-            answering: Answering::new(&head),
+            answering: Answering::new(head),
             feeder: None,
             preview: PreviewEnd::None,
             previewed: Previewed::default(),
@@ -145,25 +142,33 @@ impl<'a> Exchange<'a> {
             service_wait: None,
             discarded: 0,
             sent: false,
-            record: Record::start(&head, peer, route),
+            record: Record::start(head, path, peer, route),
             permit: None,
-        };
-        exchange.record.needed(transport.connection.take_used_leniency());
-        match &exchange.found {
+        }
+    }
+
+    /// Calls the service, or answers in its place.
+    pub(super) fn start<IO>(
+        &mut self,
+        head: Box<RequestHead>,
+        peer: &Peer,
+        transport: &mut Transport<IO>,
+    ) {
+        self.record.needed(transport.connection.take_used_leniency());
+        match &self.found {
             Ok(found) if *head.method() == Method::Options && !found.service.config().forwards => {
                 let (service, options) = (found.service, found.options.clone());
-                exchange.send_options(service, options, head.allow(), transport);
+                self.send_options(service, options, head.allow(), transport);
             }
             Ok(found) => {
                 let (service, offered) = (found.service, found.options.allow());
-                exchange.call(service, offered, head, peer, transport);
+                self.call(service, offered, head, peer, transport);
             }
             Err(refusal) => {
                 let status = refusal.status;
-                exchange.refuse(status, transport);
+                self.refuse(status, transport);
             }
         }
-        exchange
     }
 
     /// The tag of every answer.

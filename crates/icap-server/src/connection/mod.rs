@@ -41,7 +41,8 @@ where
                     transport.connection.close_after_answer();
                 }
                 let in_flight = shared.life.transaction();
-                let mut exchange = Exchange::start(head, &peer, shared, &mut transport);
+                let mut exchange = Exchange::new(&head, &peer, shared);
+                exchange.start(head, &peer, &mut transport);
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }

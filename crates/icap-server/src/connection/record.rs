@@ -51,19 +51,24 @@ pub(super) enum PreviewResult {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn start(head: &RequestHead, peer: &'a Peer, route: Option<&'a str>) -> Self {
+    pub(super) fn start(
+        head: &RequestHead,
+        path: &str,
+        peer: &'a Peer,
+        route: Option<&'a str>,
+    ) -> Self {
         let span = tracing::info_span!(
             target: "icap_server",
             "transaction",
             client = peer.client(),
             method = head.method().as_str(),
-            service = head.uri().path(),
+            service = path,
         );
         Self {
             peer,
             route,
             method: head.method().clone(),
-            uri: (route != Some(head.uri().path())).then(|| head.uri().clone()),
+            uri: (route != Some(path)).then(|| head.uri().clone()),
             span,
             started: Instant::now(),
             answered: None,
