@@ -15,7 +15,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use icap_proto::{Allow, Headers, IsTag, Method, RequestHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,10 +48,7 @@ pub(super) struct Exchange<'a> {
     /// The way to the reader of the body; `None` when there is no body to read.
     pub(super) feeder: Option<Feeder>,
     pub(super) preview: PreviewEnd,
-    /// What of it was read.
     pub(super) previewed: Previewed,
-    /// The whole preview, until more is read.
-    pub(super) arrived: Bytes,
     /// More has come than the service takes; the reader learns it when it asks on.
     pub(super) too_long: bool,
     /// 100 Continue was sent, and the reader does not know yet.
@@ -128,7 +124,6 @@ impl<'a> Exchange<'a> {
             feeder: None,
             preview: PreviewEnd::None,
             previewed: Previewed::default(),
-            arrived: Bytes::new(),
             too_long: false,
             continued: false,
             ended: false,
