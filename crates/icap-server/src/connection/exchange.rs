@@ -239,14 +239,15 @@ impl<'a> Exchange<'a> {
         let span = self.record.span.clone();
         let _entered = span.enter();
         loop {
-            let mut moved = self.poll_work(transport, cx);
+            self.poll_work(transport, cx);
             if matches!(self.work, Work::Done) {
                 self.release();
                 self.sent = transport.poll_write(cx)?.is_ready();
                 return Poll::Ready(Ok(()));
             }
             let demand = self.feeder.as_mut().map(Feeder::demand);
-            moved |= self.poll_body(demand, transport, cx)?;
+            // Only what is read now can move the work on, which went as far as it can.
+            let moved = self.poll_body(demand, transport, cx)?;
             let full = transport.is_full();
             if moved && !full {
                 continue;
@@ -314,9 +315,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Does what can be done without the client; true when something came of it.
-    fn poll_work<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
+    /// Does what can be done without the client.
+    fn poll_work<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) {
         while matches!(self.work, Work::Calling(_)) || !transport.is_full() {
             let step = match &mut self.work {
                 Work::Calling(_) => self.poll_call(transport, cx),
@@ -328,19 +328,18 @@ impl<'a> Exchange<'a> {
                 break;
             }
             self.service_wait = None;
-            moved = true;
         }
-        moved
     }
 
     /// Lets the handler go on.
     fn poll_call<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
         let Work::Calling(call) = &mut self.work else { return Poll::Pending };
-        let reply = match catch(|| call.as_mut().poll(cx)) {
-            Ok(reply) => ready!(reply),
-            Err(panic) => Err(panic.into()),
-        };
-        self.answer(reply, transport);
+        // A reply is large: it is not moved through `catch` as well.
+        let mut reply = Poll::Pending;
+        if let Err(panic) = catch(|| reply = call.as_mut().poll(cx)) {
+            reply = Poll::Ready(Err(panic.into()));
+        }
+        self.answer(ready!(reply), transport);
         Poll::Ready(())
     }
 
