@@ -243,6 +243,9 @@ impl<'a> Exchange<'a> {
             if matches!(self.work, Work::Done) {
                 self.release();
                 self.sent = transport.poll_write(cx)?.is_ready();
+                if self.sent {
+                    self.record.end();
+                }
                 return Poll::Ready(Ok(()));
             }
             let demand = self.feeder.as_mut().map(Feeder::demand);
@@ -279,7 +282,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// When the answer was complete, if that was with its head.
+    /// When the answer was complete, if that was with its head or it has left.
     pub(super) const fn ended(&self) -> Option<Instant> {
         self.record.ended()
     }

@@ -22,7 +22,7 @@ pub(super) struct Record<'a> {
     pub(super) span: Span,
     started: Instant,
     answered: Option<Instant>,
-    /// The answer was complete with its head.
+    /// When the answer was complete: with its head, or when it had left.
     ended: Option<Instant>,
     /// The status of the answer, once there is one.
     status: Option<StatusCode>,
@@ -99,7 +99,12 @@ impl<'a> Record<'a> {
         self.status = Some(status);
     }
 
-    /// When the answer was complete, if that was with its head.
+    /// The answer has left.
+    pub(super) fn end(&mut self) {
+        self.ended.get_or_insert_with(Instant::now);
+    }
+
+    /// When the answer was complete, if that is known.
     pub(super) const fn ended(&self) -> Option<Instant> {
         self.ended
     }
