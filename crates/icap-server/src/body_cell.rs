@@ -141,10 +141,11 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.items.clear();
         let mut slot = self.cell.lock();
-        // What nobody reads goes, and the room stays.
-        std::mem::swap(&mut slot.items, &mut self.items);
+        if self.items.is_empty() {
+            // The room stays, and what nobody reads goes.
+            std::mem::swap(&mut slot.items, &mut self.items);
+        }
         slot.reader_gone = true;
         slot.want = Want::Nothing;
         let feeder = slot.feeder.take();
