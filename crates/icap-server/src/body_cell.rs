@@ -4,7 +4,6 @@
 //! before it is asked again. Mostly both ends live in the same task and no waker is ever called; the reader may as well
 //! be moved to another one. Each end keeps its items to itself as long as it can: the lock costs more than they do.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -41,12 +40,19 @@ pub(crate) enum Want {
     Continue,
 }
 
-/// The two ends of a new cell.
+/// Items that a spare cell has room for at most.
+const KEPT_ITEMS: usize = 16;
+
+thread_local! {
+    /// For the next request: requests follow each other, and mostly one does for all of a thread.
+    static SPARE: std::cell::Cell<Option<Arc<Cell>>> = const { std::cell::Cell::new(None) };
+}
+
+/// The two ends of an empty cell.
 pub(crate) fn cell() -> (Feeder, Reader) {
-    let cell = Arc::new(Cell::default());
-    let items = VecDeque::new();
-    let feeder = Feeder { cell: Arc::clone(&cell), items, parked: false, over: false };
-    (feeder, Reader { cell, items: VecDeque::new() })
+    let cell = SPARE.take().unwrap_or_default();
+    let feeder = Feeder { cell: Arc::clone(&cell), items: Vec::new(), parked: false, over: false };
+    (feeder, Reader { cell, items: Vec::new() })
 }
 
 #[derive(Debug, Default)]
@@ -55,13 +61,24 @@ struct Cell(Mutex<Slot>);
 #[derive(Debug, Default)]
 struct Slot {
     want: Want,
-    items: VecDeque<Item>,
+    items: Vec<Item>,
     failed: Option<BodyError>,
     reader_gone: bool,
     /// Waits for an item.
     reader: Option<Waker>,
     /// Waits for a want; only while its task sleeps, so that a reader in the same task does not wake itself.
     feeder: Option<Waker>,
+}
+
+impl Slot {
+    /// As it is when it is new, but for room for items.
+    fn renew(&mut self) {
+        let Self { want, items, failed, reader_gone, reader, feeder } = self;
+        (*want, *failed, *reader_gone) = (Want::Nothing, None, false);
+        (*reader, *feeder) = (None, None);
+        items.clear();
+        items.shrink_to(KEPT_ITEMS);
+    }
 }
 
 impl Cell {
@@ -75,8 +92,8 @@ impl Cell {
 #[derive(Debug)]
 pub(crate) struct Reader {
     cell: Arc<Cell>,
-    /// Taken out of the cell.
-    items: VecDeque<Item>,
+    /// Taken out of the cell, the next one last.
+    items: Vec<Item>,
 }
 
 impl Reader {
@@ -85,12 +102,15 @@ impl Reader {
         want: Want,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Item, BodyError>> {
-        if let Some(item) = self.items.pop_front() {
+        if let Some(item) = self.items.pop() {
             return Poll::Ready(Ok(item));
         }
         let mut slot = self.cell.lock();
-        std::mem::swap(&mut slot.items, &mut self.items);
-        if let Some(item) = self.items.pop_front() {
+        if !slot.items.is_empty() || slot.items.capacity() == 0 {
+            std::mem::swap(&mut slot.items, &mut self.items);
+            self.items.reverse();
+        }
+        if let Some(item) = self.items.pop() {
             return Poll::Ready(Ok(item));
         }
         if let Some(error) = slot.failed {
@@ -122,6 +142,10 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut slot = self.cell.lock();
+        if self.items.is_empty() {
+            // The room stays, and what nobody reads goes.
+            std::mem::swap(&mut slot.items, &mut self.items);
+        }
         slot.reader_gone = true;
         slot.want = Want::Nothing;
         let feeder = slot.feeder.take();
@@ -137,7 +161,7 @@ impl Drop for Reader {
 pub(crate) struct Feeder {
     cell: Arc<Cell>,
     /// Not handed over yet.
-    items: VecDeque<Item>,
+    items: Vec<Item>,
     /// A waker is in the cell.
     parked: bool,
     /// The reader has been told how the body ended.
@@ -160,14 +184,18 @@ impl Feeder {
     }
 
     /// What is wanted now.
-    pub(crate) fn demand(&self) -> Demand {
-        let slot = self.cell.lock();
+    pub(crate) fn demand(&mut self) -> Demand {
+        let mut slot = self.cell.lock();
+        if self.items.capacity() == 0 && slot.items.is_empty() {
+            // Room for what comes next.
+            std::mem::swap(&mut slot.items, &mut self.items);
+        }
         Demand { want: slot.want, reader_gone: slot.reader_gone }
     }
 
     /// One more item for the next [`hand_over`](Self::hand_over).
     pub(crate) fn push(&mut self, item: Item) {
-        self.items.push_back(item);
+        self.items.push(item);
     }
 
     /// Gives the reader the items. It is not woken when it is in the task `own`, which polls it next anyway.
@@ -208,18 +236,19 @@ impl Feeder {
 
     /// A reader in the task `own` is polled next anyway.
     fn wake_reader(mut slot: MutexGuard<'_, Slot>, own: &Waker) {
+        if slot.reader.as_ref().is_none_or(|reader| reader.will_wake(own)) {
+            return;
+        }
         let reader = slot.reader.take();
         drop(slot);
-        if let Some(reader) = reader
-            && !reader.will_wake(own)
-        {
+        if let Some(reader) = reader {
             reader.wake();
         }
     }
 }
 
 /// Puts the items behind those that are there already, which nearly always are none.
-fn move_items(from: &mut VecDeque<Item>, to: &mut VecDeque<Item>) {
+fn move_items(from: &mut Vec<Item>, to: &mut Vec<Item>) {
     if to.is_empty() {
         std::mem::swap(from, to);
     } else {
@@ -231,6 +260,12 @@ impl Drop for Feeder {
     fn drop(&mut self) {
         if !self.over {
             self.fail(BodyError::Disconnected, Waker::noop());
+        }
+        // The reader is gone, and nobody else looks at the cell.
+        if let Some(Cell(slot)) = Arc::get_mut(&mut self.cell) {
+            slot.get_mut().unwrap_or_else(PoisonError::into_inner).renew();
+            // Without it on a thread that ends.
+            let _ = SPARE.try_with(|spare| spare.set(Some(Arc::clone(&self.cell))));
         }
     }
 }

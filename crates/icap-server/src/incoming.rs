@@ -111,9 +111,12 @@ impl Body for Incoming {
                         self.icap_trailer = icap_trailer;
                     }
                     self.state = State::Ended;
+                    if trailers.is_empty() {
+                        return Poll::Ready(None);
+                    }
                     // Only limits far above the default let something pass that a map cannot hold.
                     let frame = Frame::trailers(trailers.to_header_map().unwrap_or_default());
-                    return Poll::Ready((!trailers.is_empty()).then_some(Ok(frame)));
+                    return Poll::Ready(Some(Ok(frame)));
                 }
             }
         }

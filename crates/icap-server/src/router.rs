@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::sync::Arc;
 
-use icap_proto::{IsTag, Method, Misuse, RequestHead, ServiceOptions, StatusCode};
+use icap_proto::{IsTag, Method, Misuse, ServiceOptions, StatusCode};
 
 use crate::Service;
 use crate::service::{BoxedService, Hosted};
@@ -103,18 +103,19 @@ impl Router {
     /// knows is 501, whatever the path.
     pub(crate) fn find<'a>(
         &'a self,
-        head: &RequestHead,
+        method: &Method,
+        path: &str,
         default_tag: &IsTag,
     ) -> Result<Found<'a>, Refusal> {
-        let is_extension = matches!(head.method(), Method::Extension(_));
+        let is_extension = matches!(method, Method::Extension(_));
         let or_unknown = |status| if is_extension { StatusCode::NOT_IMPLEMENTED } else { status };
         // RFC 3986 section 6.2.3: an empty path is the root.
-        let path = Some(head.uri().path()).filter(|path| !path.is_empty()).unwrap_or("/");
+        let path = if path.is_empty() { "/" } else { path };
         let Some(entry) = self.routes.get(path).or(self.fallback.as_ref()) else {
             return Err(Refusal::new(or_unknown(StatusCode::NOT_FOUND), default_tag.clone()));
         };
         let options = entry.service.options();
-        if !options.has_method(head.method()) {
+        if !options.has_method(method) {
             let tag = options.tag().unwrap_or(default_tag).clone();
             return Err(Refusal::new(or_unknown(StatusCode::METHOD_NOT_ALLOWED), tag));
         }

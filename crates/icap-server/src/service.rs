@@ -87,8 +87,8 @@ impl<S: Service> Service for WithConfig<S> {
         self.config.clone()
     }
 
-    async fn call(&self, request: Request) -> Result<Reply, Error> {
-        self.service.call(request).await
+    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
+        self.service.call(request)
     }
 }
 
@@ -102,8 +102,8 @@ impl<S: Service> Service for std::sync::Arc<S> {
         (**self).config()
     }
 
-    async fn call(&self, request: Request) -> Result<Reply, Error> {
-        (**self).call(request).await
+    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
+        (**self).call(request)
     }
 }
 
@@ -139,8 +139,8 @@ where
         self.options.clone()
     }
 
-    async fn call(&self, request: Request) -> Result<Reply, Error> {
-        (self.call)(request).await
+    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
+        (self.call)(request)
     }
 }
 
@@ -187,8 +187,7 @@ impl<S: Service> BoxedService for Hosted<S> {
     }
 
     fn call(&self, request: Request) -> Call<'_> {
-        // The block makes a panic in the synchronous part of `call` a panic of the future.
-        Box::pin(async move { self.service.call(request).await })
+        Box::pin(self.service.call(request))
     }
 }
 

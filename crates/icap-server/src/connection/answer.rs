@@ -42,9 +42,11 @@ impl Answering {
     /// Whether the answer has a body, perhaps an empty one: `null-body` is for messages that cannot have one, and
     /// for those that had none and got none.
     fn has_body(&self, head: &HttpHead, body: &ReplyBody) -> bool {
+        if !body.is_empty() {
+            return true;
+        }
         let asked_with = self.for_head.then_some("HEAD");
-        let bodiless = self.null_body || !(head.is_request() || head.may_have_body(asked_with));
-        !(bodiless && body.is_empty())
+        !self.null_body && (head.is_request() || head.may_have_body(asked_with))
     }
 }
 
@@ -265,7 +267,7 @@ impl Exchange<'_> {
         has_body: bool,
         transport: &mut Transport<IO>,
     ) -> Result<(), icap_proto::Error> {
-        let wanted = self.feeder.as_ref().map(|feeder| feeder.demand().want);
+        let wanted = self.feeder.as_mut().map(|feeder| feeder.demand().want);
         if has_body && self.preview == PreviewEnd::Waits && wanted == Some(Want::Continue) {
             self.send_continue(transport)?;
             self.continued = true;

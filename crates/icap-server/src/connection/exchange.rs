@@ -15,7 +15,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use icap_proto::{Allow, Headers, IsTag, Method, RequestHead, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,10 +48,7 @@ pub(super) struct Exchange<'a> {
     /// The way to the reader of the body; `None` when there is no body to read.
     pub(super) feeder: Option<Feeder>,
     pub(super) preview: PreviewEnd,
-    /// What of it was read.
     pub(super) previewed: Previewed,
-    /// The whole preview, until more is read.
-    pub(super) arrived: Bytes,
     /// More has come than the service takes; the reader learns it when it asks on.
     pub(super) too_long: bool,
     /// 100 Continue was sent, and the reader does not know yet.
@@ -110,28 +106,24 @@ pub(super) enum Rest {
 }
 
 impl<'a> Exchange<'a> {
-    /// Calls the service, or answers in its place.
-    pub(super) fn start<IO>(
-        head: Box<RequestHead>,
-        peer: &'a Peer,
-        shared: &'a Shared,
-        transport: &mut Transport<IO>,
-    ) -> Self {
-        let found = catch(|| shared.router.find(&head, &shared.tag)).unwrap_or_else(|panic| {
-            tracing::error!(service = head.uri().path(), error = panic, "the service failed");
+    /// Finds out who answers.
+    pub(super) fn new(head: &RequestHead, peer: &'a Peer, shared: &'a Shared) -> Self {
+        let path = head.uri().path();
+        let find = || shared.router.find(head.method(), path, &shared.tag);
+        let found = catch(find).unwrap_or_else(|panic| {
+            tracing::error!(service = path, error = panic, "the service failed");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, shared.tag.clone()))
         });
         let route = found.as_ref().ok().map(|found| found.path);
-        let mut exchange = Self {
+        Self {
             shared,
             found,
             config: None,
             work: Work::Done,
-            answering: Answering::new(&head),
+            answering: Answering::new(head),
             feeder: None,
             preview: PreviewEnd::None,
             previewed: Previewed::default(),
-            arrived: Bytes::new(),
             too_long: false,
             continued: false,
             ended: false,
@@ -145,25 +137,33 @@ impl<'a> Exchange<'a> {
             service_wait: None,
             discarded: 0,
             sent: false,
-            record: Record::start(&head, peer, route),
+            record: Record::start(head, path, peer, route),
             permit: None,
-        };
-        exchange.record.needed(transport.connection.take_used_leniency());
-        match &exchange.found {
+        }
+    }
+
+    /// Calls the service, or answers in its place.
+    pub(super) fn start<IO>(
+        &mut self,
+        head: Box<RequestHead>,
+        peer: &Peer,
+        transport: &mut Transport<IO>,
+    ) {
+        self.record.needed(transport.connection.take_used_leniency());
+        match &self.found {
             Ok(found) if *head.method() == Method::Options && !found.service.config().forwards => {
                 let (service, options) = (found.service, found.options.clone());
-                exchange.send_options(service, options, head.allow(), transport);
+                self.send_options(service, options, head.allow(), transport);
             }
             Ok(found) => {
                 let (service, offered) = (found.service, found.options.allow());
-                exchange.call(service, offered, head, peer, transport);
+                self.call(service, offered, head, peer, transport);
             }
             Err(refusal) => {
                 let status = refusal.status;
-                exchange.refuse(status, transport);
+                self.refuse(status, transport);
             }
         }
-        exchange
     }
 
     /// The tag of every answer.
@@ -214,7 +214,14 @@ impl<'a> Exchange<'a> {
         {
             request.is_trusted = config.trusts(peer);
         }
-        self.work = Work::Calling(service.call(request));
+        // What a service does before it gives a future is part of the transaction too.
+        match self.record.span.in_scope(|| catch(|| service.call(request))) {
+            Ok(call) => self.work = Work::Calling(call),
+            Err(panic) => {
+                let span = self.record.span.clone();
+                span.in_scope(|| self.answer(Err(panic.into()), transport));
+            }
+        }
     }
 
     /// Ready when the answer is queued to its end, or broken off.
@@ -232,14 +239,18 @@ impl<'a> Exchange<'a> {
         let span = self.record.span.clone();
         let _entered = span.enter();
         loop {
-            let mut moved = self.poll_work(transport, cx);
+            self.poll_work(transport, cx);
             if matches!(self.work, Work::Done) {
                 self.release();
                 self.sent = transport.poll_write(cx)?.is_ready();
+                if self.sent {
+                    self.record.end();
+                }
                 return Poll::Ready(Ok(()));
             }
-            let demand = self.feeder.as_ref().map(Feeder::demand);
-            moved |= self.poll_body(demand, transport, cx)?;
+            let demand = self.feeder.as_mut().map(Feeder::demand);
+            // Only what is read now can move the work on, which went as far as it can.
+            let moved = self.poll_body(demand, transport, cx)?;
             let full = transport.is_full();
             if moved && !full {
                 continue;
@@ -271,7 +282,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// When the answer was complete, if that was with its head.
+    /// When the answer was complete, if that was with its head or it has left.
     pub(super) const fn ended(&self) -> Option<Instant> {
         self.record.ended()
     }
@@ -307,9 +318,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Does what can be done without the client; true when something came of it.
-    fn poll_work<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
+    /// Does what can be done without the client.
+    fn poll_work<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) {
         while matches!(self.work, Work::Calling(_)) || !transport.is_full() {
             let step = match &mut self.work {
                 Work::Calling(_) => self.poll_call(transport, cx),
@@ -321,19 +331,18 @@ impl<'a> Exchange<'a> {
                 break;
             }
             self.service_wait = None;
-            moved = true;
         }
-        moved
     }
 
     /// Lets the handler go on.
     fn poll_call<IO>(&mut self, transport: &mut Transport<IO>, cx: &mut Context<'_>) -> Poll<()> {
         let Work::Calling(call) = &mut self.work else { return Poll::Pending };
-        let reply = match catch(|| call.as_mut().poll(cx)) {
-            Ok(reply) => ready!(reply),
-            Err(panic) => Err(panic.into()),
-        };
-        self.answer(reply, transport);
+        // A reply is large: it is not moved through `catch` as well.
+        let mut reply = Poll::Pending;
+        if let Err(panic) = catch(|| reply = call.as_mut().poll(cx)) {
+            reply = Poll::Ready(Err(panic.into()));
+        }
+        self.answer(ready!(reply), transport);
         Poll::Ready(())
     }
 

@@ -41,7 +41,8 @@ where
                     transport.connection.close_after_answer();
                 }
                 let in_flight = shared.life.transaction();
-                let mut exchange = Exchange::start(head, &peer, shared, &mut transport);
+                let mut exchange = Exchange::new(&head, &peer, shared);
+                exchange.start(head, &peer, &mut transport);
                 if let Err(lost) = poll_fn(|cx| exchange.poll(&mut transport, cx)).await {
                     break lost;
                 }
@@ -92,6 +93,8 @@ struct Between<'a> {
     sending: Option<(Exchange<'a>, Counted<'a>)>,
     /// A request that waits until the client has taken the answers before it.
     next: Option<Box<RequestHead>>,
+    /// Nothing more can come of what has been read.
+    starved: bool,
     /// The server stops, and requests that have arrived were looked for since.
     looked_again: bool,
 }
@@ -125,6 +128,7 @@ impl<'a> Between<'a> {
             ended: None,
             sending: None,
             next: None,
+            starved: false,
             looked_again: false,
         }
     }
@@ -148,10 +152,9 @@ impl<'a> Between<'a> {
             let written = transport.poll_write(cx)?.is_ready();
             if written {
                 self.conclude();
-            }
-            if written && let Some(head) = self.next.take() {
-                self.waiting = None;
-                return Poll::Ready(Ok(Next::Request(head)));
+                if let Some(head) = self.next.take() {
+                    return Poll::Ready(Ok(self.request(head)));
+                }
             }
             if transport.connection.closing().is_some() {
                 return Poll::Ready(Ok(Next::Close));
@@ -159,19 +162,28 @@ impl<'a> Between<'a> {
             // Whoever asks on without reading the answers waits: they would pile up here. What is left of the last
             // request is read all the same, for clients that read nothing before they have written all.
             if self.next.is_none() && (written || !transport.connection.is_idle()) {
-                match transport.connection.poll_event() {
-                    Ok(Some(Event::Request(head))) => {
-                        self.next = Some(head);
+                if !std::mem::take(&mut self.starved) {
+                    match transport.connection.poll_event() {
+                        Ok(Some(Event::Request(head))) if written => {
+                            return Poll::Ready(Ok(self.request(head)));
+                        }
+                        Ok(Some(Event::Request(head))) => {
+                            self.next = Some(head);
+                            continue;
+                        }
+                        // The rest of an answered request is thrown away by the connection itself.
+                        Ok(Some(_)) => continue,
+                        Ok(None) => {}
+                        Err(error) if self.refuse(error, transport) => continue,
+                        Err(_) => return Poll::Ready(Ok(Next::Close)),
+                    }
+                }
+                if transport.connection.wants_input() {
+                    if transport.poll_read(cx)?.is_ready() {
                         continue;
                     }
-                    // The rest of an answered request is thrown away by the connection itself.
-                    Ok(Some(_)) => continue,
-                    Ok(None) if transport.connection.closing().is_some() => continue,
-                    Ok(None) => {}
-                    Err(error) if self.refuse(error, transport) => continue,
-                    Err(_) => return Poll::Ready(Ok(Next::Close)),
-                }
-                if transport.connection.wants_input() && transport.poll_read(cx)?.is_ready() {
+                    self.starved = true;
+                } else if transport.connection.closing().is_some() {
                     continue;
                 }
             }
@@ -185,10 +197,16 @@ impl<'a> Between<'a> {
             }
             let waiting = self.waiting(transport, written);
             ready!(transport.poll_deadline(waiting, cx))?;
+            self.starved = false;
             if !matches!(self.waiting, Some((Phase::Head, _))) || !self.time_out(transport) {
                 return Poll::Ready(Ok(Next::Close));
             }
         }
+    }
+
+    const fn request(&mut self, head: Box<RequestHead>) -> Next {
+        self.waiting = None;
+        Next::Request(head)
     }
 
     /// What is waited for, since when and how long.

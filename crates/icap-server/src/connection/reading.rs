@@ -41,7 +41,7 @@ pub(super) enum PreviewEnd {
     Whole,
 }
 
-/// The preview, until its end tells whether it is the whole body.
+/// What was read of the preview, until more is read than that.
 #[derive(Debug, Default)]
 pub(super) struct Previewed {
     bytes: Bytes,
@@ -61,9 +61,12 @@ impl Previewed {
         self.gathered.extend_from_slice(&data);
     }
 
-    pub(super) fn take(&mut self) -> Bytes {
-        let Self { bytes, gathered } = std::mem::take(self);
-        if gathered.is_empty() { bytes } else { gathered.freeze() }
+    /// All of it, in one piece.
+    pub(super) fn bytes(&mut self) -> Bytes {
+        if !self.gathered.is_empty() {
+            self.bytes = self.gathered.split().freeze();
+        }
+        self.bytes.clone()
     }
 }
 
@@ -84,8 +87,7 @@ impl Exchange<'_> {
         if !complete && self.preview != PreviewEnd::Waits {
             return None;
         }
-        self.arrived = self.previewed.take();
-        Some((self.arrived.clone(), complete))
+        Some((self.previewed.bytes(), complete))
     }
 
     /// Reads what is asked for; true when something came of it.
@@ -234,8 +236,7 @@ impl Exchange<'_> {
                 }
                 match purpose {
                     Purpose::Reader => {
-                        let bytes = self.previewed.take();
-                        self.arrived = bytes.clone();
+                        let bytes = self.previewed.bytes();
                         self.deliver(Item::Preview { bytes, complete });
                     }
                     Purpose::Keep => self.begin_splice(transport),
@@ -273,8 +274,8 @@ impl Exchange<'_> {
         if too_long {
             return self.fail(BodyError::TooLong, transport, own);
         }
-        if self.preview != PreviewEnd::Ahead && !self.arrived.is_empty() {
-            self.arrived = Bytes::new();
+        if self.preview != PreviewEnd::Ahead && !self.previewed.bytes.is_empty() {
+            self.previewed = Previewed::default();
         }
         if let (Purpose::Reader | Purpose::Keep, Some(original)) = (purpose, &mut self.original) {
             original.keep(&data);

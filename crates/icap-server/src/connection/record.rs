@@ -22,7 +22,7 @@ pub(super) struct Record<'a> {
     pub(super) span: Span,
     started: Instant,
     answered: Option<Instant>,
-    /// The answer was complete with its head.
+    /// When the answer was complete: with its head, or when it had left.
     ended: Option<Instant>,
     /// The status of the answer, once there is one.
     status: Option<StatusCode>,
@@ -51,19 +51,24 @@ pub(super) enum PreviewResult {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn start(head: &RequestHead, peer: &'a Peer, route: Option<&'a str>) -> Self {
+    pub(super) fn start(
+        head: &RequestHead,
+        path: &str,
+        peer: &'a Peer,
+        route: Option<&'a str>,
+    ) -> Self {
         let span = tracing::info_span!(
             target: "icap_server",
             "transaction",
             client = peer.client(),
             method = head.method().as_str(),
-            service = head.uri().path(),
+            service = path,
         );
         Self {
             peer,
             route,
             method: head.method().clone(),
-            uri: (route != Some(head.uri().path())).then(|| head.uri().clone()),
+            uri: (route != Some(path)).then(|| head.uri().clone()),
             span,
             started: Instant::now(),
             answered: None,
@@ -94,7 +99,12 @@ impl<'a> Record<'a> {
         self.status = Some(status);
     }
 
-    /// When the answer was complete, if that was with its head.
+    /// The answer has left.
+    pub(super) fn end(&mut self) {
+        self.ended.get_or_insert_with(Instant::now);
+    }
+
+    /// When the answer was complete, if that is known.
     pub(super) const fn ended(&self) -> Option<Instant> {
         self.ended
     }

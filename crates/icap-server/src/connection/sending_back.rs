@@ -113,10 +113,7 @@ impl Exchange<'_> {
 
     /// The same, when nothing was read but the preview.
     fn keep_unread(&mut self) {
-        let arrived = match self.arrived.is_empty() {
-            true => self.previewed.take(),
-            false => std::mem::take(&mut self.arrived),
-        };
+        let arrived = self.previewed.bytes();
         if !self.ended && self.record.bytes_in == arrived.len() as u64 {
             self.keep_original(None);
             if let Some(original) = &mut self.original {

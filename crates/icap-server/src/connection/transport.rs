@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::timeouts::Timer;
 /// Output that is queued before more is asked for. Below it the head of an answer and the data behind it wait for
 /// each other, to leave in one write.
 const HIGH_WATER: usize = 64 * 1024;
+/// Parts of output that are written without room for more of them being prepared.
+const FEW_PARTS: usize = 8;
 /// Bytes that are read and thrown away behind the last answer, so that closing does not destroy it. A client that
 /// sends more is held for [`Timeouts::drain`] and then closed.
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -95,27 +97,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
     }
 
     /// Writes all output; ready when there is none left.
+    // Mostly there is none.
+    #[inline]
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let written = self.poll_write_all(cx)?;
-        if written.is_ready() {
-            self.write_wait = None;
-        } else if self.write_wait.is_none() {
-            self.write_wait = Some(Instant::now());
+        if !self.is_written() && self.poll_write_all(cx)?.is_pending() {
+            self.write_wait.get_or_insert_with(Instant::now);
+            return Poll::Pending;
         }
-        written.map(Ok)
+        self.write_wait = None;
+        Poll::Ready(Ok(()))
     }
 
+    // In `poll_write` it would make that too long to be put in place.
+    #[inline(never)]
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.connection.output().has_remaining() {
-            let output = self.connection.output();
-            // A plain write costs the system less than a vectored one.
-            let written = if output.chunk().len() == output.remaining() {
-                let written = ready!(Pin::new(&mut self.io).poll_write(cx, output.chunk()))?;
-                output.advance(written);
-                written
-            } else {
-                ready!(pin!(self.io.write_buf(output)).poll(cx))?
-            };
+            let written = ready!(self.poll_write_some(cx))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -127,6 +124,27 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Transport<IO> {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Self { io, connection, .. } = self;
+        let output = connection.output();
+        // A plain write costs the system less than a vectored one.
+        if output.chunk().len() == output.remaining() {
+            let written = ready!(Pin::new(io).poll_write(cx, output.chunk()))?;
+            output.advance(written);
+            return Poll::Ready(Ok(written));
+        }
+        let mut parts = [IoSlice::new(&[]); FEW_PARTS];
+        let used = output.chunks_vectored(&mut parts);
+        match parts.get(..used) {
+            Some(parts) if used < FEW_PARTS && io.is_write_vectored() => {
+                let written = ready!(Pin::new(io).poll_write_vectored(cx, parts))?;
+                output.advance(written);
+                Poll::Ready(Ok(written))
+            }
+            _ => pin!(io.write_buf(output)).poll(cx),
+        }
     }
 
     /// Waits until `since` is longer ago than `limit`, or fails when the client takes nothing for too long.

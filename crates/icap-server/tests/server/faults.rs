@@ -119,6 +119,20 @@ async fn the_reader_of_a_call_that_panics_is_told() {
     assert_eq!(errors.recv().await, Some(BodyError::Answered));
 }
 
+/// A closure may panic before there is a future.
+#[tokio::test]
+async fn a_call_that_gives_no_future_costs_one_transaction() {
+    let mut client = connect(|request: Request| {
+        assert!(request.head().uri().query().is_none(), "a test panics");
+        async { Ok(Reply::unmodified()) }
+    });
+    for (path, status) in [("/x ", 204), ("/x?bad ", 500), ("/x ", 204)] {
+        client.say(reqmod_get("Allow: 204\r\n").replace("/x ", path)).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.head.close()), (status, false));
+    }
+}
+
 /// Options are asked for with every request, and may fail like a call.
 #[tokio::test]
 async fn options_that_panic_cost_one_transaction() {
