@@ -15,6 +15,7 @@ use icap::verdict;
 use tokio::time::Instant;
 
 use super::counters;
+use super::log::Address;
 use super::routes::Routes;
 
 /// Where the lines of transactions say that they come from.
@@ -101,7 +102,7 @@ impl Drop for Transaction {
         tracing::info!(
             target: TARGET,
             connection,
-            source = self.source.map(tracing::field::display),
+            source = self.source.map(Address).map(tracing::field::display),
             method = self.method.as_str(),
             service = self.uri.path(),
             upstream = self.upstream.as_ref().map(tracing::field::display),
