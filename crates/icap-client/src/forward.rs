@@ -60,18 +60,19 @@ pub struct Forward<B> {
 /// A request without its body.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
-    pub(crate) head: RequestHead,
+    pub(crate) head: Box<RequestHead>,
     pub(crate) preview: Option<u64>,
     added: Result<Headers, InvalidHeader>,
 }
 
 impl<B> Forward<B> {
-    /// The request with this head and, where that has one, this body.
+    /// The request with this head, boxed or not, and, where that has one, this body.
     ///
     /// The body gives the preview first. It is asked for more only when the server wants that, so a body that then
     /// sends 100 Continue to its own client keeps the preview a preview. One whose
     /// [exact size](http_body::Body::size_hint) is known to be within the preview goes with `ieof`.
-    pub fn new(head: RequestHead, body: B) -> Self {
+    pub fn new(head: impl Into<Box<RequestHead>>, body: B) -> Self {
+        let head = head.into();
         let preview = head.preview();
         Self { terms: Terms { head, preview, added: Ok(Headers::new()) }, body }
     }
@@ -150,7 +151,8 @@ pub struct Forwarded<B> {
     state: State<B>,
     /// Data that was found while looking for the end.
     ahead: Option<Bytes>,
-    trailers: Option<HeaderMap>,
+    /// Boxed, because they are rare and the answer goes through many hands.
+    trailers: Option<Box<HeaderMap>>,
     ending: Ending,
 }
 
@@ -236,7 +238,7 @@ where
         };
         // Only limits far above the default let something pass that a map cannot hold.
         self.trailers =
-            (!trailers.is_empty()).then(|| trailers.to_header_map().unwrap_or_default());
+            (!trailers.is_empty()).then(|| Box::new(trailers.to_header_map().unwrap_or_default()));
         self.ending = Ending { icap_trailer, original_from: use_original_body };
         exchange.settle(cx);
         let _ = exchange.release();
@@ -270,7 +272,7 @@ where
                     }
                 },
                 State::Ended => {
-                    return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t))));
+                    return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(*t))));
                 }
                 // Whoever asks again after an error must not be told that this was the end.
                 State::Failed => {

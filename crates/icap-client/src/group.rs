@@ -179,7 +179,6 @@ impl ServiceGroup {
         let mut last = Error::Invalid(Invalid::NoMembers);
         let mut next = self.table.next(&tried);
         while let Some(attempt) = next {
-            tried.push(attempt.tried());
             match call::forward(attempt.client.shared(), &terms, source, until).await {
                 Ok(answer) => {
                     let verdict = Verdict::of_forwarded(answer.response().status());
@@ -188,6 +187,7 @@ impl ServiceGroup {
                         return Ok(answer);
                     }
                     last = Error::Status(Box::new(answer.response().clone()));
+                    tried.push(attempt.tried());
                     attempt.failed(verdict, Asked::Call, &last);
                     next = self.table.next(&tried).filter(|_| !is_past(until));
                     if next.is_none() {
@@ -200,6 +200,7 @@ impl ServiceGroup {
                 }
                 Err((error, rest)) => {
                     let verdict = Verdict::of(&error);
+                    tried.push(attempt.tried());
                     attempt.failed(verdict, Asked::Call, &error);
                     (last, source) = (error, rest);
                     if !verdict.fails_over() || is_past(until) || !source.rewind() {

@@ -17,6 +17,9 @@ use crate::timeouts::{Inactivity, Stage, Timeouts, within};
 
 pub(crate) use crate::slots::Permit;
 
+/// Idle connections that keep their buffers: calls that run at the same time take and give back as many in turn.
+const WARM: usize = 8;
+
 /// A connection to a server and the dialogue on it. Boxed wherever it goes: it is large.
 pub(crate) struct Link {
     pub(crate) connection: Connection,
@@ -138,8 +141,9 @@ impl Pool {
         }
         // Its place is free only once it lies where the next can find it.
         let permit = link.permit.take();
-        // The one on top is taken next and keeps its buffers.
-        if let Some(below) = idle.last_mut() {
+        // Those on top are taken next and keep their buffers.
+        let below = idle.len().checked_sub(WARM).and_then(|index| idle.get_mut(index));
+        if let Some(below) = below {
             below.link.connection.relax();
         }
         let Keep { idle_age, lifetime, .. } = self.keep;

@@ -1,6 +1,5 @@
 //! Counters of transactions, each looked for once: their labels cost more than the counting.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use icap::proto::{Method, StatusCode};
@@ -9,7 +8,8 @@ use metrics::Counter;
 /// The counters `secure_relay_transactions_total` of one connection of the configuration.
 pub(crate) struct Transactions {
     connection: Arc<str>,
-    known: RwLock<HashMap<Kind, Counter>>,
+    /// Few, those that came first in front: to look at them is cheaper than to hash.
+    known: RwLock<Vec<(Kind, Counter)>>,
 }
 
 /// What tells one counter from another: method, status, whether all of the answer was there.
@@ -22,13 +22,14 @@ impl Transactions {
 
     pub(crate) fn count(&self, method: &Method, status: Option<StatusCode>, complete: bool) {
         let kind = (method.clone(), status, complete);
-        if let Some(counter) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&kind)
-        {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, counter)) = known.iter().find(|(known, _)| *known == kind) {
             return counter.increment(1);
         }
+        drop(known);
         let counter = self.counter(&kind);
         counter.increment(1);
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(kind, counter);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).push((kind, counter));
     }
 
     fn counter(&self, (method, status, complete): &Kind) -> Counter {

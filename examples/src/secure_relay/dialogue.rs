@@ -1,10 +1,9 @@
 //! Mode `icap` on the clients' connections: the server that reads what they say.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 
 use super::config::Connection;
 use super::door::Entered;
@@ -41,32 +40,36 @@ impl Dialogue {
     }
 
     /// Sends transactions from now on to these routes, on connections that are open, too.
-    pub(crate) fn put_in_force(&self) {
+    pub(crate) fn put_in_force(&self, dialogues: &mut Dialogues) {
+        dialogues.add(&self.server);
         self.current.store(Arc::clone(&self.routes));
     }
 }
 
-/// Answers the requests of a client until it or the relay has enough.
-pub(crate) async fn speak(
-    server: &icap::Server,
-    client: Entered,
-    source: SocketAddr,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let serving = async {
-        match client {
-            Entered::Plain(stream) => server.serve_connection(stream, Some(source)).await,
-            Entered::Tls(stream) => server.serve_connection(stream, Some(source)).await,
+/// The servers of all dialogues that were put in force. They stop when this is dropped.
+#[derive(Default)]
+pub(crate) struct Dialogues(Vec<Weak<icap::Server>>);
+
+impl Dialogues {
+    fn add(&mut self, server: &Arc<icap::Server>) {
+        // Those of older configurations go when the last of their connections has.
+        self.0.retain(|server| server.strong_count() > 0);
+        self.0.push(Arc::downgrade(server));
+    }
+}
+
+impl Drop for Dialogues {
+    fn drop(&mut self) {
+        for server in self.0.iter().filter_map(Weak::upgrade) {
+            server.handle().stop();
         }
-    };
-    let stop = async {
-        // Fails when nobody is left to say so, which is the same.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-        server.handle().stop();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = serving => {}
-        () = stop => {}
+    }
+}
+
+/// Answers the requests of a client until it or the relay has enough.
+pub(crate) async fn speak(server: &icap::Server, client: Entered, source: SocketAddr) {
+    match client {
+        Entered::Plain(stream) => server.serve_connection(stream, Some(source)).await,
+        Entered::Tls(stream) => server.serve_connection(stream, Some(source)).await,
     }
 }

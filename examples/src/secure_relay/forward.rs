@@ -6,13 +6,13 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use icap::proto::{Method, RequestHead, ResponseHead, ServiceOptions, StatusCode};
+use icap::proto::{Allow, Method, RequestHead, ResponseHead, ServiceOptions, StatusCode};
 use icap::server::{Ending, Error, Reply, Request, ServiceConfig};
 use icap::{Service, client};
 
 use super::config::ClientIp;
 use super::routes::Routes;
-use super::transaction::{Download, Progress, Transaction, Upload};
+use super::transaction::{Download, Transaction, Upload};
 
 const CLIENT_IP: &str = "X-Client-IP";
 
@@ -42,45 +42,46 @@ impl Service for Forward {
     async fn call(&self, request: Request) -> Result<Reply, Error> {
         let routes = self.routes.load_full();
         let source = request.peer_addr();
-        let mut transaction = Transaction::new(Arc::clone(&routes), source, request.head());
+        let transaction = Transaction::new(Arc::clone(&routes), source, request.head());
         let (head, preview) = request.preview().await?;
         if *head.method() == Method::Options {
-            return Ok(options(&routes, &head, transaction).await);
+            // Boxed, because it is rare and would make each transaction half as large again.
+            return Ok(Box::pin(options(&routes, &head, transaction)).await);
         }
-        let progress = Arc::new(Progress::default());
-        transaction.upload = Arc::clone(&progress);
         let shown = preview.bytes().len() as u64;
         let whole = preview.is_complete();
-        let upload = Upload::new(preview.into_body(), shown, progress);
-        let mut message = client::Forward::new((*head).clone(), upload);
-        if let Some(announced) = head.preview().filter(|_| !whole) {
-            // One that shows less than it announced waits all the same.
-            message = message.preview(announced.min(shown));
+        let upload = Upload::new(preview.into_body(), shown, Arc::clone(&transaction.upload));
+        let (group, allow) = (routes.group(head.method()), head.allow());
+        // One that shows less than it announced waits all the same.
+        let announced = head.preview().filter(|_| !whole).map(|announced| announced.min(shown));
+        let adds_client_ip =
+            routes.client_ip == ClientIp::Add && head.headers().get(CLIENT_IP).is_none();
+        let mut message = client::Forward::new(head, upload);
+        if let Some(announced) = announced {
+            message = message.preview(announced);
         }
-        if let (ClientIp::Add, Some(source)) = (routes.client_ip, source)
-            && head.headers().get(CLIENT_IP).is_none()
-        {
+        if let Some(source) = source.filter(|_| adds_client_ip) {
             message = message.header(CLIENT_IP, source.ip().to_canonical().to_string());
         }
-        Ok(match routes.group(head.method()).forward(message).await {
-            Ok(answer) => hand_out(answer, &head, transaction),
+        Ok(match group.forward(message).await {
+            Ok(answer) => hand_out(answer, allow, transaction),
             Err(error) => fail(&error, transaction),
         })
     }
 }
 
-/// The answer of a server.
+/// The answer of a server to a request that allows this.
 fn hand_out(
     answer: client::Forwarded<Upload>,
-    head: &RequestHead,
+    allow: Allow,
     mut transaction: Transaction,
 ) -> Reply {
     let response = without_hop_by_hop(answer.response());
     let status = response.status();
     transaction.answered(answer.server(), status);
-    transaction.judge(head, &response);
+    transaction.judge(&response);
     // Asked for by a second server, when the client has been told by the first to go on.
-    let late = transaction.upload.is_behind_preview() && !head.allow().no_content;
+    let late = transaction.upload.is_behind_preview() && !allow.no_content;
     if status == StatusCode::NO_CONTENT && late {
         return refuse(StatusCode::BAD_GATEWAY, "a 204 behind the preview", transaction);
     }

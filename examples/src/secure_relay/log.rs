@@ -8,6 +8,8 @@
 //! What standard error does not take is tried again with what comes, until it is [`MOST`] bytes; a line tells how many
 //! lines were lost, once one can be written.
 
+mod address;
+mod plain;
 mod text;
 
 use std::io::{self, IsTerminal, Write};
@@ -18,6 +20,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+pub(crate) use self::address::Address;
 use super::config::Log;
 use super::transaction;
 
@@ -40,9 +43,11 @@ pub(crate) fn start(form: Log) -> Guard {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     match form {
         Log::Json => log.json().flatten_event(true).init(),
+        Log::Text if io::stderr().is_terminal() => {
+            log.with_ansi(true).fmt_fields(text::Fields).with_timer(text::Clock).init();
+        }
         Log::Text => {
-            let ansi = io::stderr().is_terminal();
-            log.fmt_fields(text::Fields).with_timer(text::Clock).with_ansi(ansi).init();
+            log.with_ansi(false).fmt_fields(text::Fields).event_format(plain::Plain).init();
         }
     }
     guard

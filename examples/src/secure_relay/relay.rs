@@ -12,7 +12,7 @@ use tokio_rustls::rustls::crypto::ring;
 
 use super::back;
 use super::config::{Connection, Mode};
-use super::dialogue::{self, Dialogue};
+use super::dialogue::{self, Dialogue, Dialogues};
 use super::door::{Door, Refusal};
 use super::places::Places;
 use super::routes::{self, Routes};
@@ -71,7 +71,7 @@ impl Relay {
         let (server, name) = (dialogue.server(), self.settings.name.clone());
         // With it goes the last hold on servers that a newer configuration has no use for.
         drop(self);
-        dialogue::speak(&server, entered, source, stopping).await;
+        dialogue::speak(&server, entered, source).await;
         count_end(&name, "closed");
         tracing::info!(connection = name, %source, milliseconds = since(began), "ended");
     }
@@ -145,9 +145,9 @@ impl Relay {
     }
 
     /// Sends transactions from now on where this configuration says, on connections that are open, too.
-    pub(crate) fn put_in_force(&self) {
+    pub(crate) fn put_in_force(&self, dialogues: &mut Dialogues) {
         if let Some(dialogue) = &self.dialogue {
-            dialogue.put_in_force();
+            dialogue.put_in_force(dialogues);
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::Config;
+use super::dialogue::Dialogues;
 use super::relay::{Relay, States};
 
 /// What is in force; the admin address shows it.
@@ -24,6 +25,8 @@ pub struct Service {
     states: States,
     /// Those who look after the servers of the configuration in force.
     watchers: JoinSet<()>,
+    dialogues: Dialogues,
+    /// For tunnels.
     stopping: watch::Sender<bool>,
     /// Every task of a connection has a clone of it: when all are gone, nothing is open.
     open: mpsc::Sender<()>,
@@ -71,6 +74,7 @@ impl Service {
             listeners: HashMap::new(),
             states: States::default(),
             watchers: JoinSet::new(),
+            dialogues: Dialogues::default(),
             stopping: watch::Sender::new(false),
             open,
             closed,
@@ -110,7 +114,7 @@ impl Service {
         self.watchers = JoinSet::new();
         for relay in &relays {
             announce(relay, warning_days);
-            relay.put_in_force();
+            relay.put_in_force(&mut self.dialogues);
             let Some(interval) = relay.settings.health_interval() else { continue };
             match relay.routes() {
                 None => drop(self.watchers.spawn(look_after(Arc::clone(relay), interval))),
@@ -175,6 +179,7 @@ impl Service {
         }
         self.listeners.clear();
         let _ = self.stopping.send(true);
+        drop(self.dialogues);
         drop(self.open);
         if tokio::time::timeout(patience, self.closed.recv()).await.is_err() {
             let open: usize = self.current.load().iter().map(|relay| relay.door.live()).sum();

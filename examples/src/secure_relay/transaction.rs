@@ -9,12 +9,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use icap::client;
-use icap::proto::{Method, RequestHead, ResponseHead, ServiceUri, StatusCode};
+use icap::proto::{HttpHead, Method, RequestHead, ResponseHead, ServiceUri, StatusCode};
 use icap::server::{BodyError, Ending, Incoming};
 use icap::verdict;
 use tokio::time::Instant;
 
 use super::counters;
+use super::log::Address;
 use super::routes::Routes;
 
 /// Where the lines of transactions say that they come from.
@@ -26,10 +27,13 @@ pub(crate) struct Transaction {
     source: Option<SocketAddr>,
     method: Method,
     uri: ServiceUri,
+    /// The head that the profile of the connection judges with that of the answer.
+    sent: Option<HttpHead>,
     began: Instant,
     upstream: Option<ServiceUri>,
     status: Option<StatusCode>,
-    verdict: Option<verdict::Verdict>,
+    /// Boxed, because few have one.
+    verdict: Option<Box<verdict::Verdict>>,
     pub(crate) upload: Arc<Progress>,
     bytes_out: u64,
     complete: bool,
@@ -38,6 +42,7 @@ pub(crate) struct Transaction {
 impl Transaction {
     pub(crate) fn new(routes: Arc<Routes>, source: Option<SocketAddr>, head: &RequestHead) -> Self {
         Self {
+            sent: routes.profile.and_then(|_| head.adapted_head()).cloned(),
             routes,
             source,
             method: head.method().clone(),
@@ -59,17 +64,15 @@ impl Transaction {
     }
 
     /// What the profile of the connection makes of the head of the answer. For the log: nobody acts on it.
-    pub(crate) fn judge(&mut self, head: &RequestHead, response: &ResponseHead) {
-        let (Some(profile), Some(sent)) = (self.routes.profile, head.adapted_head()) else {
-            return;
-        };
+    pub(crate) fn judge(&mut self, response: &ResponseHead) {
+        let (Some(profile), Some(sent)) = (self.routes.profile, &self.sent) else { return };
         let body = match response.status() {
             StatusCode::NO_CONTENT => verdict::Body::Same,
             _ if response.has_body() => verdict::Body::Other(&[]),
             _ => verdict::Body::Absent,
         };
-        let answer = verdict::Answer::new(head.method(), sent, response, body);
-        self.verdict = Some(profile.evaluate(&answer));
+        let answer = verdict::Answer::new(&self.method, sent, response, body);
+        self.verdict = Some(Box::new(profile.evaluate(&answer)));
     }
 
     /// The relay answers in place of the servers.
@@ -99,7 +102,7 @@ impl Drop for Transaction {
         tracing::info!(
             target: TARGET,
             connection,
-            source = self.source.map(tracing::field::display),
+            source = self.source.map(Address).map(tracing::field::display),
             method = self.method.as_str(),
             service = self.uri.path(),
             upstream = self.upstream.as_ref().map(tracing::field::display),

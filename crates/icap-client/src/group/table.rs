@@ -213,7 +213,7 @@ impl Attempt {
     pub(super) fn answered(mut self, asked: Asked) {
         self.reported = true;
         let revived =
-            self.with_member(|member, rule, _| member.health.answered(self.ticket, asked, rule));
+            self.with_member(|member, rule| member.health.answered(self.ticket, asked, rule));
         if revived == Some(true) {
             tracing::info!(uri = %self.client.uri(), "the service answers again");
             self.table.changed.notify_waiters();
@@ -229,8 +229,8 @@ impl Attempt {
         }
         self.reported = true;
         let uri = self.client.uri();
-        let suspended = self.with_member(|member, rule, now| {
-            let length = member.health.failed(self.ticket, now, rule);
+        let suspended = self.with_member(|member, rule| {
+            let length = member.health.failed(self.ticket, Instant::now(), rule);
             length.map(|length| (length, member.health.failures()))
         });
         match suspended.flatten() {
@@ -243,20 +243,17 @@ impl Attempt {
     }
 
     /// Does something with the member, if it is one still.
-    fn with_member<T>(
-        &self,
-        act: impl FnOnce(&mut Member, &Suspension, Instant) -> T,
-    ) -> Option<T> {
+    fn with_member<T>(&self, act: impl FnOnce(&mut Member, &Suspension) -> T) -> Option<T> {
         let mut rows = self.table.lock();
         let member = rows.members.iter_mut().find(|member| member.id == self.id)?;
-        Some(act(member, &self.table.rule, Instant::now()))
+        Some(act(member, &self.table.rule))
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         if !self.reported {
-            self.with_member(|member, _, now| member.health.given_up(self.ticket, now));
+            self.with_member(|member, _| member.health.given_up(self.ticket, Instant::now()));
             self.table.changed.notify_waiters();
         }
     }

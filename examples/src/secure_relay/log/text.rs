@@ -2,7 +2,7 @@
 //! time of a transaction.
 
 use std::cell::RefCell;
-use std::fmt::{self, Debug};
+use std::fmt::{self, Debug, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
@@ -16,6 +16,9 @@ pub(super) struct Clock;
 
 /// Bytes of it up to the point.
 const SECOND: usize = 19;
+
+/// Added to microseconds it makes them seven digits, of which the first is not shown.
+const MICROS: u32 = 1_000_000;
 
 thread_local! {
     /// The last second that a line was written in, since 1970 and as text.
@@ -38,7 +41,11 @@ impl FormatTime for Clock {
                 *second = now.as_secs();
             }
             line.write_str(text)?;
-            write!(line, ".{:06}Z", now.subsec_micros())
+            line.write_str(".")?;
+            let mut micros = itoa::Buffer::new();
+            let micros = micros.format(now.subsec_micros().saturating_add(MICROS));
+            line.write_str(micros.get(1..).unwrap_or_default())?;
+            line.write_str("Z")
         })
     }
 }
@@ -52,20 +59,25 @@ pub(super) struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
     fn format_fields<R: RecordFields>(&self, line: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = Visitor { line, is_first: true, result: Ok(()) };
+        let mut visitor = Visitor::new(line);
         fields.record(&mut visitor);
         visitor.result
     }
 }
 
-struct Visitor<'w> {
-    line: Writer<'w>,
+/// Writes fields as [`Fields`] has them.
+pub(super) struct Visitor<W> {
+    line: W,
     is_first: bool,
-    result: fmt::Result,
+    pub(super) result: fmt::Result,
 }
 
-impl Visitor<'_> {
-    fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+impl<W: Write> Visitor<W> {
+    pub(super) const fn new(line: W) -> Self {
+        Self { line, is_first: true, result: Ok(()) }
+    }
+
+    fn field(&mut self, field: &Field, value: impl FnOnce(&mut W) -> fmt::Result) {
         if self.result.is_ok() {
             self.result = self.name(field).and_then(|()| value(&mut self.line));
         }
@@ -85,7 +97,7 @@ impl Visitor<'_> {
     }
 }
 
-impl Visit for Visitor<'_> {
+impl<W: Write> Visit for Visitor<W> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.field(field, |line| write!(line, "{value:?}"));
     }
@@ -103,7 +115,7 @@ impl Visit for Visitor<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |line| write!(line, "{value}"));
+        self.field(field, |line| line.write_str(itoa::Buffer::new().format(value)));
     }
 }
 
@@ -114,10 +126,11 @@ mod tests {
     use tracing_subscriber::field::MakeExt;
     use tracing_subscriber::fmt::format;
 
+    use super::super::plain::Plain;
     use super::*;
 
-    /// The same line with these parts and with the usual ones, without the time.
-    fn lines(log: impl Fn()) -> [String; 2] {
+    /// The same line as a plain one, with these parts and with the usual ones, without the time.
+    fn lines(log: impl Fn()) -> [String; 3] {
         let written = |subscribe: &dyn Fn(Output) -> tracing::Dispatch| {
             let output = Output::default();
             tracing::dispatcher::with_default(&subscribe(output.clone()), &log);
@@ -130,6 +143,10 @@ mod tests {
         });
         let base = || tracing_subscriber::fmt().with_ansi(false);
         [
+            written(&|to| {
+                let plain = base().fmt_fields(Fields).event_format(Plain);
+                plain.with_writer(move || to.clone()).finish().into()
+            }),
             written(&|to| {
                 let ours = base().with_timer(Clock).fmt_fields(Fields);
                 ours.with_writer(move || to.clone()).finish().into()
@@ -157,7 +174,7 @@ mod tests {
 
     #[test]
     fn lines_are_the_usual_ones() {
-        let [ours, usual] = lines(|| {
+        let [plain, ours, usual] = lines(|| {
             tracing::info!(
                 text = "plain",
                 escaped = "\"quoted\"\\\n\u{1b}[31m \u{e9}",
@@ -171,7 +188,31 @@ mod tests {
             );
         });
         assert_eq!(ours, usual);
+        assert_eq!(plain, usual);
         assert!(ours.contains("a message of 5 words text=\"plain\" escaped="), "{ours}");
+    }
+
+    #[test]
+    fn spans_and_levels_are_the_usual_ones() {
+        use tracing::Level;
+
+        macro_rules! line_of {
+            ($level:expr) => {
+                lines(|| {
+                    let _outer = tracing::info_span!("outer", text = "plain", number = 7).entered();
+                    let _inner = tracing::info_span!("inner").entered();
+                    tracing::event!($level, "a message");
+                })
+            };
+        }
+        // What the usual subscriber takes.
+        for [plain, ours, usual] in
+            [line_of!(Level::ERROR), line_of!(Level::WARN), line_of!(Level::INFO)]
+        {
+            assert_eq!(ours, usual);
+            assert_eq!(plain, usual);
+            assert!(plain.contains(" outer{text=\"plain\" number=7}:inner: "), "{plain}");
+        }
     }
 
     #[test]
