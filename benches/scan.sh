@@ -2,8 +2,10 @@
 # scan beside icap-load: small files a second and answers a second from the same server, with as many connections and
 # the same dialogue, in turn. The server is scan-server, whose answer costs next to nothing, and c-icap with ClamAV.
 #   benches/scan.sh
-#   SCAN_BENCH_FILES=2000 SCAN_BENCH_ROUNDS=3 benches/scan.sh
-# Needs Linux, c-icap and clamd (ci/install-debian.sh) and about two minutes, and before that the time of a release
+#   SCAN_BENCH_FILES=2000 SCAN_BENCH_ROUNDS=3 SCAN_BENCH_SESSIONS=one benches/scan.sh
+# Linux shares cores out by sessions. So there are two tables: all programs in one session, as a shell starts them, and
+# the servers in their own, as services are.
+# Needs Linux, c-icap and clamd (ci/install-debian.sh) and about four minutes, and before that the time of a release
 # build. Loopback only, files in $TMPDIR. Status 0 when every file and every answer was allowed, whatever the figures;
 # 77 when something that is needed is missing.
 # shellcheck source=ci/interop/lib.sh
@@ -11,6 +13,7 @@
 
 FILES=${SCAN_BENCH_FILES:-10000}
 ROUNDS=${SCAN_BENCH_ROUNDS:-9}
+ARRANGEMENTS=${SCAN_BENCH_SESSIONS:-one own}
 PORT=${SCAN_BENCH_PORT:-18480}
 AT_ONCE=8
 # What is reached of the load generator's rate is held against this.
@@ -29,19 +32,30 @@ CASES=(
 )
 
 main() {
-    local entry name service bytes scan load round
+    local entry bytes
     need c-icap clamd python3
     cargo build --quiet --release -p icap-examples --bin scan --bin scan-server
     cargo build --quiet --release -p icap-benches --bin icap-load
     open_work
+    for entry in "${CASES[@]}"; do
+        IFS='|' read -r _ _ bytes _ <<<"$entry"
+        make_files "$bytes"
+    done
+    echo "scan.sh: $FILES files, $AT_ONCE at a time, medians of $ROUNDS rounds [least..most]" >&2
+    for SESSIONS in $ARRANGEMENTS; do
+        echo "sessions: $SESSIONS"
+        measure_all
+    done
+}
+
+measure_all() {
+    local entry name service bytes scan load round
     start server "$PORT" "$RELEASE/scan-server" --listen "127.0.0.1:$PORT"
     start_clamd
     start_c_icap
-    echo "scan.sh: $FILES files, $AT_ONCE at a time, medians of $ROUNDS rounds [least..most]" >&2
     printf '%-15s %6s %9s %11s  %-22s %s\n' case bytes files/s answers/s 'ratio' 'CPU us: scan, icap-load'
     for entry in "${CASES[@]}"; do
         IFS='|' read -r name service bytes scan load <<<"$entry"
-        make_files "$bytes"
         # The first of each warms up.
         for ((round = 0; round <= ROUNDS; round++)); do
             scan_once "$service" "$bytes" "$scan" || fail "scan: $(tail -n 1 "$WORK/scan.log")"
@@ -51,6 +65,9 @@ main() {
         done >"$WORK/figures"
         report "$name" "$bytes" <"$WORK/figures"
     done
+    stop c-icap
+    stop clamd
+    stop server
 }
 
 # make_files BYTES: of noise, as the bodies of icap-load are.

@@ -31,13 +31,13 @@ fn httparse_three_times(heads: [Vec<u8>; 3]) {
     floors::httparse_three_times(black_box(&heads));
 }
 
-#[library_benchmark(config = budget(8_570))]
+#[library_benchmark(config = budget(8_540))]
 #[bench::respmod(setup = message)]
 fn head_borrowed(message: Vec<u8>) {
     icap_benches::parse_borrowed(black_box(&message), &Limits::default(), &Leniency::default());
 }
 
-#[library_benchmark(config = budget(10_190))]
+#[library_benchmark(config = budget(10_060))]
 #[bench::respmod(setup = message)]
 fn head_owned(message: Vec<u8>) {
     let head = RequestHead::parse(black_box(&message), &Limits::default(), &Leniency::default());
@@ -75,7 +75,7 @@ fn exchange() -> (server::Connection, Vec<u8>, IsTag) {
     (connection, wire, tag)
 }
 
-#[library_benchmark(config = budget(13_490))]
+#[library_benchmark(config = budget(11_430))]
 #[bench::no_content_at_preview(setup = exchange)]
 fn transaction(
     (mut connection, wire, tag): (server::Connection, Vec<u8>, IsTag),
@@ -109,9 +109,9 @@ fn lines(size: usize) -> (usize, Vec<u8>) {
 }
 
 #[library_benchmark]
-#[bench::of_64(args = (sending(64)), config = budget(2_127_000))]
-#[bench::of_4k(args = (sending(4 << 10)), config = budget(35_700))]
-#[bench::of_64k(args = (sending(64 << 10)), config = budget(2_770))]
+#[bench::of_64(args = (sending(64)), config = budget(2_043_000))]
+#[bench::of_4k(args = (sending(4 << 10)), config = budget(35_540))]
+#[bench::of_64k(args = (sending(64 << 10)), config = budget(2_730))]
 fn chunks_encoded(
     (mut connection, pieces): (server::Connection, Vec<Bytes>),
 ) -> server::Connection {
@@ -186,8 +186,8 @@ impl Calls {
 }
 
 #[library_benchmark]
-#[bench::no_content_at_preview(args = (false), setup = calls, config = budget(17_450))]
-#[bench::echo_of_4k(args = (true), setup = calls, config = budget(26_000))]
+#[bench::no_content_at_preview(args = (false), setup = calls, config = budget(15_080))]
+#[bench::echo_of_4k(args = (true), setup = calls, config = budget(22_940))]
 fn call(calls: Calls) -> Calls {
     black_box(&calls).one();
     calls

@@ -207,7 +207,7 @@ clamd_word() { echo 'Interop word for clamd'; }
 
 # The signature database knows nothing but EICAR and that word, so that no download is needed.
 start_clamd() {
-    mkdir "$WORK/clamd"
+    mkdir -p "$WORK/clamd"
     # NAME:any file type:at any offset:HEX
     {
         echo "Interop-Eicar:0:*:$(eicar | od -An -v -tx1 | tr -d ' \n')"
@@ -227,7 +227,7 @@ CONF
 start_c_icap() {
     local modules
     modules=$(dirname "$(dpkg -L c-icap | grep '/srv_echo\.so$')")
-    mkdir "$WORK/c-icap"
+    mkdir -p "$WORK/c-icap"
     cat >"$WORK/c-icap.conf" <<CONF
 PidFile $WORK/c-icap/pid
 CommandsSocket $WORK/c-icap/control

@@ -20,7 +20,7 @@ use icap::verdict::Profile;
     after_help = "Exit code: 0 when every file is allowed, 1 when one is blocked, 2 when one has no verdict, 3 when \
                   one came back modified. Of several 2 goes before 1, 1 before 3, and 3 before 0.\n\n\
                   A verdict is about the bytes that were read: files of up to 64 KiB are read ahead, up to six \
-                  batches of 64."
+                  batches of 16."
 )]
 pub(crate) struct Arguments {
     /// What kind of server it is: symantec, forcepoint, reqmod, respmod, auto, or any profile by its name

@@ -10,7 +10,7 @@
 //! modified. Of several 2 goes before 1, 1 before 3, and 3 before 0.
 //!
 //! A verdict is about the bytes that were read, not about what the path leads to later. Files of up to 64 KiB are read
-//! ahead, up to six batches of 64.
+//! ahead, up to six batches of 16.
 
 mod actions;
 mod arguments;

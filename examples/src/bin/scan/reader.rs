@@ -18,8 +18,9 @@ use crate::files::{Found, Item, State};
 const SMALL: usize = 64 * 1024;
 /// Bytes of files in a batch at most.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Files in a batch at most.
-const BATCH_FILES: usize = 64;
+/// Files in a batch at most. Where there are two cores, the thread that reads takes one from a scan or from the server
+/// for as long as it fills one.
+const BATCH_FILES: usize = 16;
 /// Batches that wait. Beside them there is one that is being filled and one that is being emptied. With what is left
 /// over in buffers that bounds what is held of all files that wait: 3 MiB.
 const BATCHES: usize = 4;
