@@ -183,6 +183,12 @@ impl Feeder {
         }
     }
 
+    /// Whether this is its reader, and nothing is on its way to it.
+    pub(crate) fn has_all(&self, reader: &Reader) -> bool {
+        let is_empty = self.items.is_empty() && reader.items.is_empty() && !self.over;
+        is_empty && Arc::ptr_eq(&self.cell, &reader.cell) && self.cell.lock().items.is_empty()
+    }
+
     /// What is wanted now.
     pub(crate) fn demand(&mut self) -> Demand {
         let mut slot = self.cell.lock();

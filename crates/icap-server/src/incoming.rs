@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use icap_proto::Headers;
 
 use crate::BodyError;
-use crate::body_cell::{Item, Reader, Want};
+use crate::body_cell::{Feeder, Item, Reader, Want};
 
 /// The body of a request, read from the client as it is polled: the socket is not read ahead of that.
 ///
@@ -61,6 +61,14 @@ impl Incoming {
     /// is an `AsyncRead`.
     pub const fn into_stream(self) -> DataStream {
         DataStream { body: self, failed: false }
+    }
+
+    /// What was read of the body and not given out, if all the rest is still with the connection at the other end.
+    pub(crate) fn into_read(self, feeder: Option<&Feeder>) -> Result<Bytes, Self> {
+        match (&self.state, feeder) {
+            (State::Reading(reader), Some(feeder)) if feeder.has_all(reader) => Ok(self.preview),
+            _ => Err(self),
+        }
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, BodyError>> {

@@ -1,5 +1,6 @@
 //! Bodies of replies.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,6 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
+
+use crate::Incoming;
+use crate::body_cell::Feeder;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -24,7 +28,14 @@ where
     B::Error: Into<BoxError>,
 {
     fn into_body(self) -> ReplyBody {
-        ReplyBody(Repr::Stream(Box::pin(self)))
+        let mut body = Some(self);
+        let incoming = (&mut body as &mut dyn Any).downcast_mut().and_then(Option::take);
+        ReplyBody(match (incoming, body) {
+            (Some(incoming), _) => Repr::Incoming(incoming),
+            (None, Some(body)) => Repr::Stream(Box::pin(body)),
+            // One of them has it.
+            (None, None) => Repr::Whole(Bytes::new()),
+        })
     }
 }
 
@@ -57,6 +68,8 @@ pub struct ReplyBody(Repr);
 
 enum Repr {
     Whole(Bytes),
+    /// Of a request, nearly always the one that is answered.
+    Incoming(Incoming),
     Stream(Pin<Box<dyn BoxedBody>>),
 }
 
@@ -90,7 +103,19 @@ impl ReplyBody {
     pub(crate) fn is_empty(&self) -> bool {
         match &self.0 {
             Repr::Whole(bytes) => bytes.is_empty(),
+            Repr::Incoming(body) => {
+                Body::is_end_stream(body) && Body::size_hint(body).exact() == Some(0)
+            },
             Repr::Stream(body) => body.is_end_stream() && body.size_hint().exact() == Some(0),
+        }
+    }
+
+    /// What was read of the body of this request, if this is that body and the connection can send back the rest of
+    /// it by itself.
+    pub(crate) fn into_read(self, feeder: Option<&Feeder>) -> Result<Bytes, Self> {
+        match self.0 {
+            Repr::Incoming(body) => body.into_read(feeder).map_err(|body| Self(Repr::Incoming(body))),
+            other => Err(Self(other)),
         }
     }
 
@@ -101,6 +126,7 @@ impl ReplyBody {
         match &mut self.0 {
             Repr::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Repr::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Repr::Incoming(body) => Body::poll_frame(Pin::new(body), cx).map_err(Into::into),
             Repr::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -110,7 +136,7 @@ impl std::fmt::Debug for ReplyBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
             Repr::Whole(bytes) => write!(f, "ReplyBody({} bytes)", bytes.len()),
-            Repr::Stream(_) => f.write_str("ReplyBody(stream)"),
+            Repr::Incoming(_) | Repr::Stream(_) => f.write_str("ReplyBody(stream)"),
         }
     }
 }

@@ -158,8 +158,19 @@ impl Exchange<'_> {
         self.original = None;
         let has_body = self.answering.has_body(&head, &body);
         let sent = self.respond(StatusCode::OK, Some((head, has_body)), fields, transport);
-        if sent && has_body {
-            self.work = Work::Sending(body);
+        if !sent || !has_body {
+            return;
+        }
+        match body.into_read(self.feeder.as_ref()) {
+            Ok(read) => {
+                // The rest of the request goes back without passing through the hands of a reader.
+                self.feeder = None;
+                self.work = Work::Echoing { skip: 0 };
+                if !read.is_empty() {
+                    self.send(read, transport);
+                }
+            }
+            Err(body) => self.work = Work::Sending(body),
         }
     }
 

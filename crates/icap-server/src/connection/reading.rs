@@ -139,8 +139,8 @@ impl Exchange<'_> {
                 Ok(Some(event)) => {
                     let is_data = matches!(event, Event::Data(_));
                     self.take(event, purpose, transport, cx.waker());
-                    if is_data && purpose == Purpose::Reader {
-                        self.take_more(transport, cx.waker());
+                    if is_data && matches!(purpose, Purpose::Reader | Purpose::Echo) {
+                        self.take_more(purpose, transport, cx.waker());
                     }
                     return Ok(true);
                 }
@@ -163,22 +163,25 @@ impl Exchange<'_> {
         Ok(false)
     }
 
-    /// Gives the reader what has been read already: it is asked once for many chunks. It is never more than the
-    /// connection's buffer has.
-    fn take_more<IO>(&mut self, transport: &mut Transport<IO>, own: &Waker) {
+    /// Gives the reader what has been read already, or the client: one turn does for many chunks. It is never more
+    /// than the connection's buffer has.
+    fn take_more<IO>(&mut self, purpose: Purpose, transport: &mut Transport<IO>, own: &Waker) {
         // What may have to be sent back waits for room to keep it.
         let mut is_data = self.original.is_none();
         while is_data && self.failure.is_none() {
+            if purpose == Purpose::Echo && self.purpose(None, transport).is_none() {
+                return;
+            }
             // An error comes again when more is asked for.
             let Ok(Some(event)) = transport.connection.poll_event() else { return };
             is_data = matches!(&event, Event::Data(_));
-            if let Event::Data(data) = &event
+            if let (Event::Data(data), Purpose::Reader) = (&event, purpose)
                 && self.is_too_long(data.len() as u64)
             {
                 self.too_long = true;
                 return;
             }
-            self.take(event, Purpose::Reader, transport, own);
+            self.take(event, purpose, transport, own);
         }
     }
 
