@@ -187,6 +187,73 @@ async fn who_waits_is_not_polled() {
     assert!(polls.load(Ordering::SeqCst) <= 25, "{polls:?}");
 }
 
+/// Where a body goes back from is where its reader stopped, however much of it had arrived by then.
+#[tokio::test]
+async fn a_body_goes_back_from_where_it_was_read() {
+    const CHUNK: usize = 2000;
+    let body: Vec<u8> = (0..3 * CHUNK).map(|at| (at % 251) as u8).collect();
+    // Of a client that takes a 204 nothing is kept: its chunks reach the reader several at a time.
+    let mut message = respmod("Allow: 204\r\n").into_bytes();
+    for data in body.chunks(CHUNK) {
+        message.extend(chunk(data));
+    }
+    message.extend(b"0\r\nX-Sum: 7\r\n\r\n");
+    for frames in 0..=4 {
+        let mut client = connect(move |request| async move {
+            let (head, mut body) = request.into_body().await?;
+            let mut taken = 0;
+            for _ in 0..frames {
+                let frame = body.frame().await.transpose()?;
+                taken += frame.and_then(|frame| frame.into_data().ok()).map_or(0, |data| data.len());
+            }
+            let http = head.http_response().ok_or("no head")?.clone();
+            Ok(Reply::modified(http, body).header("X-Taken", taken.to_string())?)
+        });
+        // The frames are the chunks when they come in one piece, else they are as they come.
+        for pieces in [1, 10] {
+            for piece in message.chunks(message.len().div_ceil(pieces)) {
+                client.say(piece).await;
+                tokio::task::yield_now().await;
+            }
+            let answer = client.answer().await;
+            let taken: usize = answer.field("X-Taken").unwrap().parse().unwrap();
+            assert!(pieces > 1 || taken == body.len().min(frames * CHUNK), "{frames} {taken}");
+            assert!(answer.body == body[taken..], "{frames} frames, {pieces} pieces, {taken} bytes");
+            // The trailer is a frame too: who has taken it has it.
+            let has_trailer = answer.trailers.get("X-Sum").is_some();
+            assert_eq!(has_trailer, pieces > 1 || frames < 4, "{frames} frames, {pieces} pieces");
+        }
+    }
+}
+
+/// The body of a reply may be that of another request, which is still open.
+#[tokio::test]
+async fn the_body_of_another_request_is_not_taken_for_the_own() {
+    let (give, take) = tokio::sync::mpsc::channel::<icap_server::Incoming>(1);
+    let take = Arc::new(tokio::sync::Mutex::new(take));
+    let server = Arc::new(server(move |request| {
+        let (give, take) = (give.clone(), Arc::clone(&take));
+        async move {
+            let (head, body) = request.into_body().await?;
+            let http = head.http_response().ok_or("no head")?.clone();
+            if head.headers().get("X-Lend").is_some() {
+                give.send(body).await?;
+                give.closed().await;
+                return Ok(Reply::unmodified());
+            }
+            let other = take.lock().await.recv().await.ok_or("nobody lends")?;
+            Ok(Reply::modified(http, other))
+        }
+    }));
+    let mut lender = connect_through(&server, 4096);
+    let mut client = connect_through(&server, 4096);
+    lender.say(respmod("X-Lend: 1\r\n") + "4\r\nlent\r\n").await;
+    client.say(respmod("") + "3\r\nown\r\n0\r\n\r\n").await;
+    assert_eq!(client.head().await.status().as_u16(), 200);
+    lender.say(LAST).await;
+    assert_eq!(client.body().await.unwrap().0, "lent");
+}
+
 #[tokio::test]
 async fn streams_in_and_out() {
     use futures_util::StreamExt;
