@@ -105,7 +105,7 @@ impl ReplyBody {
             Repr::Whole(bytes) => bytes.is_empty(),
             Repr::Incoming(body) => {
                 Body::is_end_stream(body) && Body::size_hint(body).exact() == Some(0)
-            },
+            }
             Repr::Stream(body) => body.is_end_stream() && body.size_hint().exact() == Some(0),
         }
     }
@@ -114,7 +114,9 @@ impl ReplyBody {
     /// it by itself.
     pub(crate) fn into_read(self, feeder: Option<&Feeder>) -> Result<Bytes, Self> {
         match self.0 {
-            Repr::Incoming(body) => body.into_read(feeder).map_err(|body| Self(Repr::Incoming(body))),
+            Repr::Incoming(body) => {
+                body.into_read(feeder).map_err(|body| Self(Repr::Incoming(body)))
+            }
             other => Err(Self(other)),
         }
     }

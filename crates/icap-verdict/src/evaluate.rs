@@ -144,8 +144,11 @@ impl Case<'_> {
         if words.is_empty() || !self.findings.threats.is_empty() {
             return None;
         }
-        let fails = |text: &String| words.iter().any(|word| has_word(text, word));
-        let text = self.findings.text.iter().cloned().chain(self.known.texts()).find(fails)?;
+        // Words beside a reason may be the name of the file.
+        let text = self.known.reason()?;
+        if !words.iter().any(|word| has_word(&text, word)) {
+            return None;
+        }
         let kind = if speaks_of_licence(&text.to_ascii_lowercase()) {
             ProblemKind::License
         } else {

@@ -153,10 +153,11 @@ impl<'a> KnownFields<'a> {
         values
     }
 
-    /// All of the server's words.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
+    /// The server's best words for why it refuses: the first that say more than that it does.
+    pub(crate) fn reason(&self) -> Option<String> {
         let values = TEXTS.iter().flat_map(|name| self.values(name));
-        values.filter_map(|value| said(printable(value)))
+        let mut texts = values.filter_map(|value| said(printable(value)));
+        texts.find(|text| !refusals::gives_no_reason(text))
     }
 
     /// The first of these fields that says something.

@@ -136,7 +136,8 @@ pub struct Reading {
     pub containers: Containers,
     /// Fields of the product's own or with names that an administrator chose.
     pub fields: Cow<'static, [FieldRule]>,
-    /// Words, in lower case, of a refusal without a threat that is a scan that failed.
+    /// Words by which a refusal without a threat is a scan that failed. They are looked for in the reason that the
+    /// server gives, the first of its texts that says more than `Blocked`, at the beginning of a word and in any case.
     pub failure_words: Texts,
     /// Whether a 200 with a head section of no length means a 204.
     pub empty_section_allows: bool,

@@ -85,13 +85,16 @@ pub(crate) fn says_nothing(value: &str) -> bool {
     WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// Whether a word of the text, or several, begin so: `error` is in `Scan errors` and not in `terror`.
+/// Whether a word of the text, or several, begin so: `error` is in `Scan errors` and `ScanError`, and not in `terror`.
 pub(crate) fn has_word(text: &str, begin: &str) -> bool {
-    let text = text.to_ascii_lowercase();
+    let lower = text.to_ascii_lowercase();
     let begin = begin.to_ascii_lowercase();
-    text.match_indices(&begin).any(|(at, _)| {
-        let before = text.get(..at).and_then(|before| before.chars().next_back());
-        !before.is_some_and(char::is_alphanumeric)
+    lower.match_indices(&begin).any(|(at, _)| {
+        let (before, behind) = text.split_at_checked(at).unwrap_or_default();
+        let before = before.chars().next_back();
+        let is_hump =
+            before.is_some_and(char::is_lowercase) && behind.starts_with(char::is_uppercase);
+        is_hump || !before.is_some_and(char::is_alphanumeric)
     })
 }
 
@@ -126,11 +129,11 @@ mod tests {
 
     #[test]
     fn words_are_found_by_their_begin() {
-        for text in ["Scan errors", "error", "(Error)", "é error"] {
+        for text in ["Scan errors", "error", "(Error)", "é error", "ScanError", "éError"] {
             assert!(has_word(text, "error"), "{text}");
         }
         assert!(has_word("We failed to scan it", "failed to scan"));
-        for text in ["Terrorism", "", "err"] {
+        for text in ["Terrorism", "TERROR", "", "err"] {
             assert!(!has_word(text, "error"), "{text}");
         }
     }

@@ -204,7 +204,8 @@ async fn a_body_goes_back_from_where_it_was_read() {
             let mut taken = 0;
             for _ in 0..frames {
                 let frame = body.frame().await.transpose()?;
-                taken += frame.and_then(|frame| frame.into_data().ok()).map_or(0, |data| data.len());
+                taken +=
+                    frame.and_then(|frame| frame.into_data().ok()).map_or(0, |data| data.len());
             }
             let http = head.http_response().ok_or("no head")?.clone();
             Ok(Reply::modified(http, body).header("X-Taken", taken.to_string())?)
@@ -218,7 +219,10 @@ async fn a_body_goes_back_from_where_it_was_read() {
             let answer = client.answer().await;
             let taken: usize = answer.field("X-Taken").unwrap().parse().unwrap();
             assert!(pieces > 1 || taken == body.len().min(frames * CHUNK), "{frames} {taken}");
-            assert!(answer.body == body[taken..], "{frames} frames, {pieces} pieces, {taken} bytes");
+            assert!(
+                answer.body == body[taken..],
+                "{frames} frames, {pieces} pieces, {taken} bytes"
+            );
             // The trailer is a frame too: who has taken it has it.
             let has_trailer = answer.trailers.get("X-Sum").is_some();
             assert_eq!(has_trailer, pieces > 1 || frames < 4, "{frames} frames, {pieces} pieces");

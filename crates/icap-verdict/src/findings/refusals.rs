@@ -37,10 +37,17 @@ pub(super) fn read(known: KnownFields<'_>, findings: &mut Findings) -> bool {
     refused
 }
 
+/// Words that refuse and say nothing more.
+const REFUSALS: [&str; 8] =
+    ["blocked", "block", "deny", "denied", "reject", "rejected", "forbidden", "infected"];
+
+/// Whether a text gives no reason but that there is one.
+pub(super) fn gives_no_reason(text: &str) -> bool {
+    REFUSALS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 /// `X-Response-Info`: one word, sent with clean answers too; from Dr.Web the category of a forbidden address.
 fn response_info(text: &str, findings: &mut Findings) -> bool {
-    const REFUSALS: [&str; 8] =
-        ["blocked", "block", "deny", "denied", "reject", "rejected", "forbidden", "infected"];
     const OTHERS: [&str; 10] = [
         "allowed", "allow", "pass", "passed", "match", "options", "modified", "ok", "none", "clean",
     ];

@@ -76,6 +76,8 @@ fn opswat() -> Profile {
             failure_words: texts([
                 "license",
                 "licence",
+                "unlicensed",
+                "unlicenced",
                 "unavailable",
                 "failed to scan",
                 "scan failed",
