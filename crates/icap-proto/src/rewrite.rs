@@ -90,15 +90,16 @@ fn has_bare_cr(text: &[u8], line: &[u8]) -> bool {
 /// Whether a line that looks like a field is the file or the description of a violation, of whose lines so many are
 /// left with this one: then the two numbers stand behind it.
 fn is_in_group(left: u64, behind: &[u8]) -> bool {
-    let mut lines = behind
-        .split(|&b| b == b'\n')
-        .map(|line| class::trim(line.strip_suffix(b"\r").unwrap_or(line)));
+    let lines = behind.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    // Behind the empty line is the body, and a bare carriage return is refused as soon as it is there.
+    let mut lines = lines.take_while(|line| !line.is_empty() && !line.contains(&b'\r'));
     let described = match left % LINES_EACH {
         0 => lines.next().is_some(),
         3 => true,
         _ => false,
     };
-    let mut is_number = || lines.next().is_some_and(|line| class::decimal(line).is_some());
+    let mut is_number =
+        || lines.next().is_some_and(|line| class::decimal(class::trim(line)).is_some());
     described && is_number() && is_number()
 }
 

@@ -457,6 +457,22 @@ fn unindented_violations_have_an_end() {
     // With one number behind it, or three lines, it is none of a violation.
     assert_eq!(violations("1", "a\r\nb\r\nA: c\r\n7\r\n2\r\n"), Err("MissingColon at 66".into()));
     assert_eq!(violations("1", "A: b\r\nC\r\nd\r\n7\r\n2\r\n"), Err("MissingColon at 60".into()));
+    // Nor with the numbers in the body, behind the head.
+    for status in ["200 OK", "403 Forbidden"] {
+        let bytes = format!(
+            "ICAP/1.0 {status}\r\nISTag: \"t\"\r\nX-Violations-Found: 2\r\na\r\nA\r\n7\r\n2\r\n\
+             Encapsulated: res-body=0\r\n\r\n5\r\n12345\r\n0\r\n\r\n"
+        );
+        let events = ask(Ask::respmod(), with(&["unindented_violations"]), &bytes);
+        let response = format!("response {status} [res-body=0]");
+        assert_eq!(events, [&response, "data 12345", "end"]);
+    }
+    // A bare carriage return behind a field is no other fault when the numbers stand behind it.
+    let bytes = format!(
+        "{ANSWER}Encapsulated: null-body=0\r\nX-Violations-Found: 1\r\nEncapsulated: null-body=0\r\n\
+         a\rb\r\n5\r\n6\r\n\r\n"
+    );
+    refused(&ask(Ask::respmod(), with(&["unindented_violations"]), bytes), "DuplicateField at 80");
     // They are one field line, and held to its limit.
     let long = format!("{}\r\n", "a".repeat(4095)).repeat(4);
     assert_eq!(violations("1", &long), Err("FieldLineTooLong at 30".into()));

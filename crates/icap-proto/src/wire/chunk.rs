@@ -45,7 +45,7 @@ const PLAIN_END: &[u8] = b"0\r\n\r\n";
 #[derive(Debug, Default)]
 pub struct ChunkDecoder {
     state: State,
-    /// Bytes of an incomplete chunk line that hold no line feed.
+    /// Bytes of an incomplete chunk line that hold neither a carriage return nor a line feed.
     scanned: usize,
     extension_bytes: usize,
     last_chunk: LastChunk,

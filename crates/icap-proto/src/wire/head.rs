@@ -305,7 +305,7 @@ impl RequestParts {
             len,
             fields: start..len.saturating_sub(2),
             allow: known.allow,
-            // To other methods it says nothing (RFC 3507 section 4.5).
+            // To other methods it says nothing (RFC 3507 section 4.5): what is malformed there counts as absent.
             preview: match target.method {
                 Method::Reqmod | Method::Respmod => known.preview.transpose()?,
                 _ => known.preview.and_then(Result::ok),

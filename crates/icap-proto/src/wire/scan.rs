@@ -33,35 +33,34 @@ impl HeadScan {
     ///
     /// # Errors
     ///
-    /// A line feed without carriage return, or one of those without the other behind it: such a head would otherwise
-    /// be waited for in vain.
+    /// A line feed without a carriage return in front of it, or a carriage return without a line feed behind it: such a
+    /// head would otherwise be waited for in vain.
     pub fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, ParseError> {
         let before = bytes.get(..self.seen).unwrap_or_default();
         // A carriage return that was the last byte has to be looked at again.
         let start = self.seen.saturating_sub(usize::from(before.ends_with(b"\r")));
         let fresh = bytes.get(start..).unwrap_or_default();
         for at in memchr2_iter(b'\r', b'\n', fresh) {
-            let lf = start.saturating_add(at);
-            if bytes.get(lf) == Some(&b'\r') {
-                match bytes.get(lf.saturating_add(1)) {
+            let at = start.saturating_add(at);
+            let behind = at.saturating_add(1);
+            if bytes.get(at) == Some(&b'\r') {
+                match bytes.get(behind) {
                     None | Some(b'\n') => continue,
-                    Some(_) => {
-                        return Err(ParseError::new(ParseErrorKind::BareCr, lf.saturating_add(1)));
-                    }
+                    Some(_) => return Err(ParseError::new(ParseErrorKind::BareCr, behind)),
                 }
             }
-            match bytes.get(..lf).unwrap_or_default() {
+            match bytes.get(..at).unwrap_or_default() {
                 [.., b'\r', b'\n', b'\r'] => {
                     self.seen = 0;
-                    return Ok(Some(lf.saturating_add(1)));
+                    return Ok(Some(behind));
                 }
                 [.., b'\n'] | [.., b'\n', b'\r'] if self.bare_lf => {
                     self.seen = 0;
-                    return Ok(Some(lf.saturating_add(1)));
+                    return Ok(Some(behind));
                 }
                 [.., b'\r'] => {}
                 _ if self.bare_lf => {}
-                _ => return Err(ParseError::new(ParseErrorKind::BareLf, lf)),
+                _ => return Err(ParseError::new(ParseErrorKind::BareLf, at)),
             }
         }
         self.seen = bytes.len();
