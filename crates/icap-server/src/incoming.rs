@@ -63,12 +63,11 @@ impl Incoming {
         DataStream { body: self, failed: false }
     }
 
-    /// What was read of the body and not given out, if all the rest is still with the connection at the other end.
-    pub(crate) fn into_read(self, feeder: Option<&Feeder>) -> Result<Bytes, Self> {
-        match (&self.state, feeder) {
-            (State::Reading(reader), Some(feeder)) if feeder.has_all(reader) => Ok(self.preview),
-            _ => Err(self),
-        }
+    /// Takes what was read of the body and not given out, if all the rest is still with the connection at the other
+    /// end.
+    pub(crate) fn take_read(&mut self, feeder: Option<&Feeder>) -> Option<Bytes> {
+        let (State::Reading(reader), Some(feeder)) = (&self.state, feeder) else { return None };
+        feeder.has_all(reader).then(|| std::mem::take(&mut self.preview))
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, BodyError>> {

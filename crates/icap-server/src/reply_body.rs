@@ -110,14 +110,12 @@ impl ReplyBody {
         }
     }
 
-    /// What was read of the body of this request, if this is that body and the connection can send back the rest of
-    /// it by itself.
-    pub(crate) fn into_read(self, feeder: Option<&Feeder>) -> Result<Bytes, Self> {
-        match self.0 {
-            Repr::Incoming(body) => {
-                body.into_read(feeder).map_err(|body| Self(Repr::Incoming(body)))
-            }
-            other => Err(Self(other)),
+    /// Takes what was read of the body of this request, if this is that body and the connection can send back the
+    /// rest of it by itself.
+    pub(crate) fn take_read(&mut self, feeder: Option<&Feeder>) -> Option<Bytes> {
+        match &mut self.0 {
+            Repr::Incoming(body) => body.take_read(feeder),
+            Repr::Whole(_) | Repr::Stream(_) => None,
         }
     }
 

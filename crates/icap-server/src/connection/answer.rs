@@ -151,7 +151,7 @@ impl Exchange<'_> {
     pub(super) fn adapt<IO>(
         &mut self,
         head: HttpHead,
-        body: ReplyBody,
+        mut body: ReplyBody,
         fields: Fields,
         transport: &mut Transport<IO>,
     ) {
@@ -161,16 +161,16 @@ impl Exchange<'_> {
         if !sent || !has_body {
             return;
         }
-        match body.into_read(self.feeder.as_ref()) {
-            Ok(read) => {
-                // The rest of the request goes back without passing through the hands of a reader.
-                self.feeder = None;
-                self.work = Work::Echoing { skip: 0 };
-                if !read.is_empty() {
-                    self.send(read, transport);
-                }
-            }
-            Err(body) => self.work = Work::Sending(body),
+        let Some(read) = body.take_read(self.feeder.as_ref()) else {
+            self.work = Work::Sending(body);
+            return;
+        };
+        // The rest of the request goes back without passing through the hands of a reader.
+        drop(body);
+        self.feeder = None;
+        self.work = Work::Echoing { skip: 0 };
+        if !read.is_empty() {
+            self.send(read, transport);
         }
     }
 

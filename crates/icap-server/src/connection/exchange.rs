@@ -3,6 +3,7 @@
 //! ```text
 //!  Calling ──► Sending ───────────────────────────► Done      the handler's reply has a body
 //!     │           └──► Replaying ──► Echoing ──► Done         ... and ends in the original, without a 206
+//!     ├────────────────────────────► Echoing ──► Done         ... and is what is left of the request's
 //!     ├──────────────► Replaying ──► Echoing ──► Done         unmodified, and the client does not take a 204
 //!     ├──► Proceeding ──► Sending                             the client waits for 100 Continue before that
 //!     └───────────────────────────────────────────► Done      204, error, no answer
