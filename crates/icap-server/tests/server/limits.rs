@@ -167,13 +167,22 @@ async fn a_body_over_the_limit_that_nobody_reads_is_no_error() {
 /// An answer that has begun cannot become 413.
 #[tokio::test]
 async fn an_echo_over_the_limit_is_cut_off() {
+    let config = ServiceConfig::default().max_body(10);
     let pass = service(|_| async { Ok(Reply::unmodified()) });
-    let pass = pass.with_config(ServiceConfig::default().max_body(10));
-    let mut client = connect_to(Server::new().service("/x", pass).unwrap());
-    client.say(respmod("") + "a\r\n0123456789\r\n").await;
-    assert_eq!(client.head().await.status().as_u16(), 200);
-    client.say("1\r\nx\r\n0\r\n\r\n").await;
-    assert_eq!(client.body().await.unwrap_err(), "0123456789");
+    let back = service(|request| async {
+        let (head, body) = request.into_body().await?;
+        Ok(Reply::modified(head.http_response().ok_or("no head")?.clone(), body))
+    });
+    for server in [
+        Server::new().service("/x", pass.with_config(config.clone())).unwrap(),
+        Server::new().service("/x", back.with_config(config)).unwrap(),
+    ] {
+        let mut client = connect_to(server);
+        client.say(respmod("") + "a\r\n0123456789\r\n").await;
+        assert_eq!(client.head().await.status().as_u16(), 200);
+        client.say("1\r\nx\r\n0\r\n\r\n").await;
+        assert_eq!(client.body().await.unwrap_err(), "0123456789");
+    }
 }
 
 #[tokio::test]
