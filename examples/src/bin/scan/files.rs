@@ -1,10 +1,14 @@
 //! The files that are to be scanned, found as they are wanted.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use anyhow::Context;
 use walkdir::{DirEntry, WalkDir};
+
+use crate::arguments::{Arguments, shown};
 
 /// The name of the standard input.
 pub(crate) const STDIN: &str = "-";
@@ -23,22 +27,34 @@ pub(crate) enum Item {
 
 /// Finds files: those that were named, and with `recursive` those in folders that were named, in the order in which the
 /// system lists them: the first is there at once, and no list of a large folder is kept. What a link in a folder leads
-/// to is not in that folder, and devices and pipes are no files.
+/// to is not in that folder, and devices and pipes are no files. The quarantine is left out where it is below a folder
+/// that was named: what was moved there would be found again. Named itself, it is scanned.
 pub(crate) struct Found {
     paths: Vec<PathBuf>,
     recursive: bool,
+    quarantine: Option<Identity>,
     next: usize,
     folder: Option<walkdir::IntoIter>,
 }
 
 impl Found {
-    pub(crate) fn new(paths: &[PathBuf], recursive: bool) -> Self {
-        Self { paths: paths.to_vec(), recursive, next: 0, folder: None }
+    /// The quarantine has to be there.
+    pub(crate) fn new(arguments: &Arguments, paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let identity =
+            |folder: &PathBuf| Identity::of(folder).with_context(|| shown(folder).into_owned());
+        Ok(Self {
+            paths: paths.to_vec(),
+            recursive: arguments.recursive,
+            quarantine: arguments.quarantine.as_ref().map(identity).transpose()?,
+            next: 0,
+            folder: None,
+        })
     }
 
     /// The same from the beginning.
     pub(crate) fn again(&self) -> Self {
-        Self::new(&self.paths, self.recursive)
+        let (paths, quarantine) = (self.paths.clone(), self.quarantine.clone());
+        Self { paths, quarantine, next: 0, folder: None, ..*self }
     }
 
     fn named(&mut self, path: PathBuf) -> Option<Item> {
@@ -59,6 +75,23 @@ impl Found {
             Err(error) => Some(Item::Unreadable { path, why: error.to_string() }),
         }
     }
+
+    /// The next one in the folder that is open.
+    fn listed(&mut self) -> Option<Item> {
+        let folder = self.folder.as_mut()?;
+        while let Some(entry) = folder.next() {
+            if let (Some(quarantine), Ok(entry)) = (&self.quarantine, &entry)
+                && entry.depth() > 0
+                && entry.file_type().is_dir()
+                && Identity::of(entry.path()).is_ok_and(|identity| identity == *quarantine)
+            {
+                folder.skip_current_dir();
+            } else if let Some(item) = inside(entry) {
+                return Some(item);
+            }
+        }
+        None
+    }
 }
 
 impl Iterator for Found {
@@ -66,12 +99,10 @@ impl Iterator for Found {
 
     fn next(&mut self) -> Option<Item> {
         loop {
-            if let Some(folder) = &mut self.folder {
-                match folder.find_map(inside) {
-                    Some(item) => return Some(item),
-                    None => self.folder = None,
-                }
+            if let Some(item) = self.listed() {
+                return Some(item);
             }
+            self.folder = None;
             let path = self.paths.get(self.next)?.clone();
             self.next = self.next.saturating_add(1);
             if let Some(item) = self.named(path) {
@@ -97,6 +128,32 @@ fn inside(entry: walkdir::Result<DirEntry>) -> Option<Item> {
     Some(Item::File(entry.into_path()))
 }
 
+/// What tells a folder from all others, by whichever path it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    number: u64,
+    #[cfg(not(unix))]
+    path: PathBuf,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(folder: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+
+        let metadata = fs::metadata(folder)?;
+        Ok(Self { device: metadata.dev(), number: metadata.ino() })
+    }
+
+    #[cfg(not(unix))]
+    fn of(folder: &Path) -> io::Result<Self> {
+        Ok(Self { path: fs::canonicalize(folder)? })
+    }
+}
+
 /// What tells a file from what it was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
@@ -109,5 +166,54 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn of(metadata: &Metadata) -> Self {
         Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// What is found with these arguments.
+    fn found<'a>(arguments: impl IntoIterator<Item = &'a Path>) -> Found {
+        let fixed = ["scan", "--recursive", "icap://localhost/respmod"].map(Path::new);
+        let arguments = Arguments::parse_from(fixed.into_iter().chain(arguments));
+        let target = arguments.target().expect("a service and paths");
+        Found::new(&arguments, &target.paths).expect("a folder")
+    }
+
+    /// The names of the files, sorted.
+    fn names(found: Found) -> Vec<String> {
+        let name = |item| match item {
+            Item::File(path) => path.file_name().expect("a name").to_string_lossy().into_owned(),
+            other => panic!("{other:?}"),
+        };
+        let mut names: Vec<String> = found.map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_quarantine_is_left_out_of_the_folder_it_is_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        let held = root.join("inside/held");
+        fs::create_dir_all(held.join("deep")).expect("room");
+        // A folder of the same name is another folder.
+        fs::create_dir(root.join("held")).expect("room");
+        for name in ["a", "inside/b", "inside/held/c", "inside/held/deep/d", "held/e"] {
+            fs::write(root.join(name), name).expect("room");
+        }
+        let quarantine = Path::new("--quarantine");
+
+        assert_eq!(names(found([root])), ["a", "b", "c", "d", "e"]);
+        assert_eq!(names(found([quarantine, &held, root])), ["a", "b", "e"]);
+        assert_eq!(names(found([quarantine, &held, root]).again()), ["a", "b", "e"]);
+        let detour = root.join("held/../inside/./held");
+        assert_eq!(names(found([quarantine, &detour, root])), ["a", "b", "e"]);
+        let named = held.join(".");
+        assert_eq!(names(found([quarantine, &held, &named])), ["c", "d"]);
+        assert_eq!(names(found([quarantine, root, root])), ["a", "b", "c", "d", "e"]);
     }
 }
