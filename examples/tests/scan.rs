@@ -284,7 +284,7 @@ async fn blocked_files_are_moved_and_told_of() {
     assert!(ran.stdout.contains("FAILED: /nonexistent"), "{}", ran.stdout);
 }
 
-/// Folders are listed while files are moved: what was moved under another name would be found again, without end.
+/// What is moved within the folder would have another name after each scan.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_quarantine_stays_there() {
     let (uri, folder) = (format!("{}/respmod", server().await), folder());

@@ -1,5 +1,6 @@
 //! The files that are to be scanned, found as they are wanted.
 
+use std::cmp::Ordering;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,12 +27,15 @@ pub(crate) enum Item {
 }
 
 /// Finds files: those that were named, and with `recursive` those in folders that were named, in the order in which the
-/// system lists them: the first is there at once, and no list of a large folder is kept. What a link in a folder leads
-/// to is not in that folder, and devices and pipes are no files. The quarantine is left out where it is below a folder
-/// that was named: what was moved there would be found again. Named itself, it is scanned.
+/// system lists them. The first is there at once, and no list of a large folder is kept, unless blocked files are moved
+/// or given to a program: then each folder is listed to its end before its first file is there. What a link in a folder
+/// leads to is not in that folder, and devices and pipes are no files. The quarantine is left out where it is below a
+/// folder that was named: what was moved there would be found again. Named itself, it is scanned.
 pub(crate) struct Found {
     paths: Vec<PathBuf>,
     recursive: bool,
+    /// Folders are listed to their end first.
+    whole: bool,
     quarantine: Option<Identity>,
     next: usize,
     folder: Option<walkdir::IntoIter>,
@@ -45,6 +49,7 @@ impl Found {
         Ok(Self {
             paths: paths.to_vec(),
             recursive: arguments.recursive,
+            whole: arguments.quarantine.is_some() || arguments.exec.is_some(),
             quarantine: arguments.quarantine.as_ref().map(identity).transpose()?,
             next: 0,
             folder: None,
@@ -63,7 +68,13 @@ impl Found {
         }
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && self.recursive => {
-                self.folder = Some(WalkDir::new(path).into_iter());
+                let mut folder = WalkDir::new(path);
+                if self.whole {
+                    // Where files go from a folder while it is being listed, some file systems pass over others, which
+                    // would then have no row. To sort a folder it is read whole; it stays in the order of the system.
+                    folder = folder.sort_by(|_, _| Ordering::Equal);
+                }
+                self.folder = Some(folder.into_iter());
                 None
             }
             Ok(metadata) if metadata.is_dir() => {
@@ -215,5 +226,24 @@ mod tests {
         let named = held.join(".");
         assert_eq!(names(found([quarantine, &held, &named])), ["c", "d"]);
         assert_eq!(names(found([quarantine, root, root])), ["a", "b", "c", "d", "e"]);
+    }
+
+    /// Nothing is left to be listed once the first is there, as on a file system that passes over files when others go.
+    #[test]
+    fn files_that_go_take_no_others_from_the_list() {
+        const FILES: usize = 500;
+        // Far more than a call of the system lists.
+        let name = |number| format!("{number}{}", "x".repeat(200));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (root, held) = (folder.path().join("root"), folder.path().join("held"));
+        fs::create_dir(&held).expect("room");
+        for option in ["--exec", "--quarantine"].map(Path::new) {
+            fs::create_dir(&root).expect("room");
+            (0..FILES).for_each(|number| fs::write(root.join(name(number)), "").expect("room"));
+            let mut rest = found([option, &held, &root]);
+            assert!(matches!(rest.next(), Some(Item::File(_))));
+            fs::remove_dir_all(&root).expect("it is there");
+            assert_eq!(names(rest).len(), FILES - 1, "{}", option.display());
+        }
     }
 }
