@@ -97,8 +97,11 @@ async fn scan<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Ran {
 }
 
 async fn scan_input<A: AsRef<std::ffi::OsStr>>(arguments: &[A], input: &[u8]) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_scan"))
-        .args(arguments)
+    run(Command::new(env!("CARGO_BIN_EXE_scan")).args(arguments), input).await
+}
+
+async fn run(command: &mut Command, input: &[u8]) -> Ran {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -281,7 +284,7 @@ async fn blocked_files_are_moved_and_told_of() {
     assert!(ran.stdout.contains("FAILED: /nonexistent"), "{}", ran.stdout);
 }
 
-/// Folders are listed while files are moved: what was moved under another name would be found again, without end.
+/// What is moved within the folder would have another name after each scan.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_quarantine_stays_there() {
     let (uri, folder) = (format!("{}/respmod", server().await), folder());
@@ -293,6 +296,44 @@ async fn what_is_in_the_quarantine_stays_there() {
     let bad = fs::canonicalize(path(&folder, "bad.txt")).expect("where it was");
     assert_eq!(blocked["quarantined"], bad.display().to_string());
     assert_eq!(fs::read_dir(&root).expect("a folder").count(), 3);
+}
+
+/// The quarantine is given by way of a link, the folder that it is in as `.`.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantine_below_the_folder_is_not_scanned() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    const BAD: usize = 100;
+    let (uri, folder, aside) = (format!("{}/respmod", server().await), folder(), folder());
+    let held = folder.path().join("inside/held");
+    fs::create_dir(&held).expect("room");
+    fs::write(held.join("old.txt"), engine::eicar()).expect("room");
+    symlink("inside", folder.path().join("link")).expect("room");
+    // With the one that the folder has already, half of them beside the quarantine and half above it.
+    for number in 1..BAD {
+        let place = if number % 2 == 0 { "inside" } else { "." };
+        let place = folder.path().join(place).join(format!("bad{number}.txt"));
+        fs::write(place, engine::eicar()).expect("room");
+    }
+    let (told, program) = (path(&aside, "told"), path(&aside, "program"));
+    fs::write(&program, format!("#!/bin/sh\necho \"$1\" >>'{told}'\n")).expect("room");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
+
+    let arguments =
+        ["--recursive", "--json", "--quarantine", "link/held", "--exec", &program, &uri, "."];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scan"));
+    let ran = run(command.args(arguments).current_dir(&folder), b"").await;
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.json().len(), BAD + 2, "a row for each file: {}", ran.stdout);
+    let verdicts = ran.verdicts();
+    assert_eq!(verdicts.len(), BAD + 2);
+    assert_eq!(verdicts.values().filter(|verdict| *verdict == "block").count(), BAD);
+    let told = fs::read_to_string(&told).expect("the program ran");
+    assert_eq!(told.lines().count(), BAD, "{told}");
+    // And what was there before.
+    assert_eq!(fs::read_dir(&held).expect("a folder").count(), BAD + 1);
+    assert!(held.join("old.txt").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,7 +80,7 @@ async fn is_still(file: &Path, read: State) -> io::Result<()> {
 fn quarantine(file: &Path, folder: &Path) -> io::Result<PathBuf> {
     let file = fs::canonicalize(file)?;
     if file.parent() == Some(&fs::canonicalize(folder)?) {
-        // Under another name the scan of that folder would find it once more, again and again.
+        // Each scan of that folder would give it another name.
         return Ok(file);
     }
     let name = file.file_name().ok_or(io::ErrorKind::InvalidFilename)?;

@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Move blocked files into this folder
+    /// Move blocked files into this folder, which is left out where it is below one that is scanned
     #[arg(long, value_name = "DIR")]
     pub(crate) quarantine: Option<PathBuf>,
     /// Run this program for each blocked file, with its path as the argument and its JSON object as the input

@@ -1,10 +1,15 @@
 //! The files that are to be scanned, found as they are wanted.
 
+use std::cmp::Ordering;
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use anyhow::Context;
 use walkdir::{DirEntry, WalkDir};
+
+use crate::arguments::{Arguments, shown};
 
 /// The name of the standard input.
 pub(crate) const STDIN: &str = "-";
@@ -22,23 +27,39 @@ pub(crate) enum Item {
 }
 
 /// Finds files: those that were named, and with `recursive` those in folders that were named, in the order in which the
-/// system lists them: the first is there at once, and no list of a large folder is kept. What a link in a folder leads
-/// to is not in that folder, and devices and pipes are no files.
+/// system lists them. The first is there at once, and no list of a large folder is kept, unless blocked files are moved
+/// or given to a program: then each folder is listed to its end before its first file is there. What a link in a folder
+/// leads to is not in that folder, and devices and pipes are no files. The quarantine is left out where it is below a
+/// folder that was named: what was moved there would be found again. Named itself, it is scanned.
 pub(crate) struct Found {
     paths: Vec<PathBuf>,
     recursive: bool,
+    /// Folders are listed to their end first.
+    whole: bool,
+    quarantine: Option<Identity>,
     next: usize,
     folder: Option<walkdir::IntoIter>,
 }
 
 impl Found {
-    pub(crate) fn new(paths: &[PathBuf], recursive: bool) -> Self {
-        Self { paths: paths.to_vec(), recursive, next: 0, folder: None }
+    /// The quarantine has to be there.
+    pub(crate) fn new(arguments: &Arguments, paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let identity =
+            |folder: &PathBuf| Identity::of(folder).with_context(|| shown(folder).into_owned());
+        Ok(Self {
+            paths: paths.to_vec(),
+            recursive: arguments.recursive,
+            whole: arguments.quarantine.is_some() || arguments.exec.is_some(),
+            quarantine: arguments.quarantine.as_ref().map(identity).transpose()?,
+            next: 0,
+            folder: None,
+        })
     }
 
     /// The same from the beginning.
     pub(crate) fn again(&self) -> Self {
-        Self::new(&self.paths, self.recursive)
+        let (paths, quarantine) = (self.paths.clone(), self.quarantine.clone());
+        Self { paths, quarantine, next: 0, folder: None, ..*self }
     }
 
     fn named(&mut self, path: PathBuf) -> Option<Item> {
@@ -47,7 +68,13 @@ impl Found {
         }
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && self.recursive => {
-                self.folder = Some(WalkDir::new(path).into_iter());
+                let mut folder = WalkDir::new(path);
+                if self.whole {
+                    // Where files go from a folder while it is being listed, some file systems pass over others, which
+                    // would then have no row. To sort a folder it is read whole; it stays in the order of the system.
+                    folder = folder.sort_by(|_, _| Ordering::Equal);
+                }
+                self.folder = Some(folder.into_iter());
                 None
             }
             Ok(metadata) if metadata.is_dir() => {
@@ -59,6 +86,23 @@ impl Found {
             Err(error) => Some(Item::Unreadable { path, why: error.to_string() }),
         }
     }
+
+    /// The next one in the folder that is open.
+    fn listed(&mut self) -> Option<Item> {
+        let folder = self.folder.as_mut()?;
+        while let Some(entry) = folder.next() {
+            if let (Some(quarantine), Ok(entry)) = (&self.quarantine, &entry)
+                && entry.depth() > 0
+                && entry.file_type().is_dir()
+                && Identity::of(entry.path()).is_ok_and(|identity| identity == *quarantine)
+            {
+                folder.skip_current_dir();
+            } else if let Some(item) = inside(entry) {
+                return Some(item);
+            }
+        }
+        None
+    }
 }
 
 impl Iterator for Found {
@@ -66,12 +110,10 @@ impl Iterator for Found {
 
     fn next(&mut self) -> Option<Item> {
         loop {
-            if let Some(folder) = &mut self.folder {
-                match folder.find_map(inside) {
-                    Some(item) => return Some(item),
-                    None => self.folder = None,
-                }
+            if let Some(item) = self.listed() {
+                return Some(item);
             }
+            self.folder = None;
             let path = self.paths.get(self.next)?.clone();
             self.next = self.next.saturating_add(1);
             if let Some(item) = self.named(path) {
@@ -97,6 +139,32 @@ fn inside(entry: walkdir::Result<DirEntry>) -> Option<Item> {
     Some(Item::File(entry.into_path()))
 }
 
+/// What tells a folder from all others, by whichever path it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    number: u64,
+    #[cfg(not(unix))]
+    path: PathBuf,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(folder: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+
+        let metadata = fs::metadata(folder)?;
+        Ok(Self { device: metadata.dev(), number: metadata.ino() })
+    }
+
+    #[cfg(not(unix))]
+    fn of(folder: &Path) -> io::Result<Self> {
+        Ok(Self { path: fs::canonicalize(folder)? })
+    }
+}
+
 /// What tells a file from what it was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
@@ -109,5 +177,73 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn of(metadata: &Metadata) -> Self {
         Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// What is found with these arguments.
+    fn found<'a>(arguments: impl IntoIterator<Item = &'a Path>) -> Found {
+        let fixed = ["scan", "--recursive", "icap://localhost/respmod"].map(Path::new);
+        let arguments = Arguments::parse_from(fixed.into_iter().chain(arguments));
+        let target = arguments.target().expect("a service and paths");
+        Found::new(&arguments, &target.paths).expect("a folder")
+    }
+
+    /// The names of the files, sorted.
+    fn names(found: Found) -> Vec<String> {
+        let name = |item| match item {
+            Item::File(path) => path.file_name().expect("a name").to_string_lossy().into_owned(),
+            other => panic!("{other:?}"),
+        };
+        let mut names: Vec<String> = found.map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_quarantine_is_left_out_of_the_folder_it_is_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        let held = root.join("inside/held");
+        fs::create_dir_all(held.join("deep")).expect("room");
+        // A folder of the same name is another folder.
+        fs::create_dir(root.join("held")).expect("room");
+        for name in ["a", "inside/b", "inside/held/c", "inside/held/deep/d", "held/e"] {
+            fs::write(root.join(name), name).expect("room");
+        }
+        let quarantine = Path::new("--quarantine");
+
+        assert_eq!(names(found([root])), ["a", "b", "c", "d", "e"]);
+        assert_eq!(names(found([quarantine, &held, root])), ["a", "b", "e"]);
+        assert_eq!(names(found([quarantine, &held, root]).again()), ["a", "b", "e"]);
+        let detour = root.join("held/../inside/./held");
+        assert_eq!(names(found([quarantine, &detour, root])), ["a", "b", "e"]);
+        let named = held.join(".");
+        assert_eq!(names(found([quarantine, &held, &named])), ["c", "d"]);
+        assert_eq!(names(found([quarantine, root, root])), ["a", "b", "c", "d", "e"]);
+    }
+
+    /// Nothing is left to be listed once the first is there, as on a file system that passes over files when others go.
+    #[test]
+    fn files_that_go_take_no_others_from_the_list() {
+        const FILES: usize = 500;
+        // Far more than a call of the system lists.
+        let name = |number| format!("{number}{}", "x".repeat(200));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (root, held) = (folder.path().join("root"), folder.path().join("held"));
+        fs::create_dir(&held).expect("room");
+        for option in ["--exec", "--quarantine"].map(Path::new) {
+            fs::create_dir(&root).expect("room");
+            (0..FILES).for_each(|number| fs::write(root.join(name(number)), "").expect("room"));
+            let mut rest = found([option, &held, &root]);
+            assert!(matches!(rest.next(), Some(Item::File(_))));
+            fs::remove_dir_all(&root).expect("it is there");
+            assert_eq!(names(rest).len(), FILES - 1, "{}", option.display());
+        }
     }
 }

@@ -63,14 +63,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if arguments.check {
         return check::run(&arguments, &target).await;
     }
-    let found = Found::new(&target.paths, arguments.recursive);
+    let actions = Arc::new(Actions::new(&arguments)?);
+    let found = Found::new(&arguments, &target.paths)?;
     let progress = Progress::start(&found);
     let counter = progress.clone();
     let scanner = arguments
         .scanner(&target, &target.uris)?
         .on_read(move |bytes| counter.read(bytes))
         .build()?;
-    let actions = Arc::new(Actions::new(&arguments)?);
 
     let mut output = Output::new(arguments.json);
     let mut tally = Tally::default();

@@ -261,33 +261,31 @@ impl Amount {
 
     /// Writes it behind a blank, at the right end of a column.
     fn put(self, out: &mut Vec<u8>) {
-        let start = out.len();
-        // Backwards: so digits come, and so the column is filled up.
-        out.extend(self.unit.bytes().rev());
+        let text = self.text();
         out.push(b' ');
-        let mut number = self.number;
-        for place in 1usize.. {
-            out.push(b'0'.saturating_add((number % 10) as u8));
-            number /= 10;
-            if place == self.decimals {
-                out.push(b'.');
-            } else if place > self.decimals && number == 0 {
-                break;
+        out.extend(std::iter::repeat_n(b' ', COLUMN.saturating_sub(text.len())));
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    fn text(self) -> String {
+        let mut text = String::with_capacity(2 * COLUMN);
+        text.push_str(itoa::Buffer::new().format(self.number));
+        if self.decimals > 0 {
+            // One digit at least is in front of the point.
+            while text.len() <= self.decimals {
+                text.insert(0, '0');
             }
+            text.insert(text.len().saturating_sub(self.decimals), '.');
         }
-        out.resize(out.len().max(start.saturating_add(COLUMN)), b' ');
-        out.push(b' ');
-        if let Some(amount) = out.get_mut(start..) {
-            amount.reverse();
-        }
+        text.push(' ');
+        text.push_str(self.unit);
+        text
     }
 }
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Vec::new();
-        self.put(&mut text);
-        f.pad(String::from_utf8_lossy(&text).trim_start())
+        f.pad(&self.text())
     }
 }
 
@@ -312,28 +310,42 @@ mod tests {
             (0, "0 B"),
             (999, "999 B"),
             (1000, "1.00 kB"),
+            (1004, "1.00 kB"),
+            (1006, "1.01 kB"),
             (1024, "1.02 kB"),
             (65_536, "65.54 kB"),
             (999_994, "999.99 kB"),
+            (999_996, "1000.00 kB"),
             (1_000_000, "1.00 MB"),
+            (1_000_000_000, "1.00 GB"),
+            (1_000_000_000_000, "1.00 TB"),
+            (999_999_999_999_999, "1000.00 TB"),
+            (1_000_000_000_000_000, "1.00 PB"),
+            (1_000_000_000_000_000_000, "1.00 EB"),
             (18_000_000_000_000_000_000, "18.00 EB"),
         ];
         for (bytes, text) in sizes {
             assert_eq!(Amount::bytes(bytes).to_string(), text);
             assert_eq!(text, indicatif::DecimalBytes(bytes).to_string());
         }
+        // There is no room above it to round up.
+        assert_eq!(Amount::bytes(u64::MAX).to_string(), "18.44 EB");
         let times = [
             (0, "0.0 ms"),
             (49, "0.0 ms"),
             (50, "0.1 ms"),
+            (949, "0.9 ms"),
+            (950, "1.0 ms"),
             (1234, "1.2 ms"),
             (9_999_949, "9999.9 ms"),
+            (9_999_950, "10000.0 ms"),
             (10_000_000, "10.0 s"),
             (3_600_050_000, "3600.1 s"),
         ];
         for (micros, text) in times {
             assert_eq!(Amount::time(Duration::from_micros(micros)).to_string(), text);
         }
+        assert_eq!(Amount::time(Duration::MAX).to_string(), "18446744073709551.6 s");
     }
 
     #[test]
@@ -341,6 +353,11 @@ mod tests {
         let mut out = Vec::new();
         Amount::bytes(7).put(&mut out);
         Amount::bytes(999_999).put(&mut out);
-        assert_eq!(String::from_utf8_lossy(&out), "       7 B 1000.00 kB");
+        Amount::time(Duration::from_micros(1)).put(&mut out);
+        // One that is wider than its column stands behind a blank all the same.
+        Amount::time(Duration::from_secs(36_000_000)).put(&mut out);
+        let text = "       7 B 1000.00 kB    0.0 ms 36000000.0 s";
+        assert_eq!(String::from_utf8_lossy(&out), text);
+        assert_eq!(format!("{:>9}", Amount::bytes(7)), "      7 B");
     }
 }
