@@ -224,3 +224,36 @@ async fn is_quiet(link: &mut Link) -> bool {
     });
     tokio::task::unconstrained(probe).await
 }
+
+#[cfg(test)]
+mod tests {
+    use icap_proto::{Leniency, Limits};
+
+    use super::*;
+
+    const LARGE: usize = 100_000;
+
+    /// Its buffer is larger than one that is made anew.
+    fn used(pool: &Pool) -> Box<Link> {
+        let connection = Connection::new(Limits::default(), Leniency::default());
+        let (io, permit) = (Box::new(tokio::io::empty()), pool.try_enter().unwrap());
+        let mut link = Link::new(connection, io, &Timeouts::default(), permit);
+        link.connection.input().get_mut().reserve(LARGE);
+        link
+    }
+
+    /// As `ClientBuilder::max_idle` says.
+    #[test]
+    fn eight_keep_their_buffers() {
+        let (idle_age, lifetime) = (Duration::MAX, Duration::MAX);
+        let pool = Pool::new(Keep { idle: 9, idle_age, lifetime, connections: 9 });
+        let links: Vec<_> = (0..9).map(|_| used(&pool)).collect();
+        for link in links {
+            pool.put(link);
+        }
+        let mut idle = pool.lock();
+        let buffers = idle.iter_mut().map(|idle| idle.link.connection.input().get_ref().capacity());
+        let kept: Vec<_> = buffers.map(|capacity| capacity >= LARGE).collect();
+        assert_eq!(kept, [false, true, true, true, true, true, true, true, true]);
+    }
+}

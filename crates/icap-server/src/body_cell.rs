@@ -275,3 +275,23 @@ impl Drop for Feeder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_is_renewed_is_new_but_for_room() {
+        let mut slot = Slot {
+            want: Want::Continue,
+            items: std::iter::repeat_with(|| Item::Continued).take(17).collect(),
+            failed: Some(BodyError::Disconnected),
+            reader_gone: true,
+            reader: Some(Waker::noop().clone()),
+            feeder: Some(Waker::noop().clone()),
+        };
+        slot.renew();
+        assert_eq!(slot.items.capacity(), 16);
+        assert_eq!(format!("{slot:?}"), format!("{:?}", Slot::default()));
+    }
+}

@@ -73,3 +73,20 @@ pub(crate) async fn speak(server: &icap::Server, client: Entered, source: Socket
         Entered::Tls(stream) => server.serve_connection(stream, Some(source)).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_in_the_list_as_long_as_somebody_holds_it() {
+        let mut dialogues = Dialogues::default();
+        let [one, two, three] = [(); 3].map(|()| Arc::new(icap::Server::new()));
+        dialogues.add(&one);
+        dialogues.add(&two);
+        drop(one);
+        dialogues.add(&three);
+        let listed: Vec<_> = dialogues.0.iter().map(Weak::as_ptr).collect();
+        assert_eq!(listed, [Arc::as_ptr(&two), Arc::as_ptr(&three)]);
+    }
+}

@@ -483,3 +483,29 @@ async fn a_stop_waits_for_the_transaction_and_closes_what_is_idle() {
     program.says("stopped").await;
     assert_eq!(program.ends().await, Some(0));
 }
+
+/// Those of all connections, and of a configuration that is in force no more.
+#[tokio::test]
+async fn a_stop_closes_what_is_idle_from_before_a_reload() {
+    let one = icap(&[nobody().await], "name = 'one'\nidentity = 'relay.pem'");
+    let one = one.replace("plain-listen", "listen");
+    let two = one.replace("log = 'json'\n", "").replace("'one'", "'two'");
+    let mut program = Program::start(directory(), &format!("{one}{two}")).await;
+    let addresses = [program.address, program.listens().await];
+    let mut idle = Vec::new();
+    for address in addresses {
+        idle.push(connect(address, None).await.unwrap());
+    }
+    program.signal("-HUP");
+    program.says("reloaded").await;
+    for address in addresses {
+        idle.push(connect(address, None).await.unwrap());
+    }
+    program.signal("-TERM");
+    for idle in &mut idle {
+        rest(idle).await.1.unwrap();
+    }
+    program.says("stopped").await;
+    assert!(!program.has_said("stopped before all connections had ended"));
+    assert_eq!(program.ends().await, Some(0));
+}

@@ -77,3 +77,29 @@ impl core::fmt::Debug for LastLine {
         f.debug_tuple("LastLine").field(&self.line.len()).finish()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use crate::Leniency;
+
+    use super::*;
+
+    /// What is kept of a request line of `len` bytes that was read, and whether it is known again.
+    fn kept(len: usize) -> (usize, bool) {
+        let (begin, end) = ("OPTIONS icap://h/", " ICAP/1.0\r\n");
+        let path = "a".repeat(len - begin.len() - end.len());
+        let line = alloc::format!("{begin}{path}{end}");
+        let (limits, tolerance) = (Limits::default(), &mut Tolerance::new(Leniency::strict()));
+        let target = Target::parse(&mut Cursor::new(line.as_bytes()), &limits, tolerance);
+        let mut last = LastLine::default();
+        last.keep(line.as_bytes(), len, &target.unwrap().0);
+        (last.line.len(), last.again(&mut Cursor::new(line.as_bytes())).is_some())
+    }
+
+    #[test]
+    fn a_line_is_kept_up_to_its_limit() {
+        assert_eq!(kept(256), (256, true));
+        assert_eq!(kept(257), (0, false));
+    }
+}
