@@ -14,9 +14,9 @@ use crate::peer::head;
 use crate::server::Server;
 
 const DRIPS: usize = 1000;
-const ROUNDS: usize = 9;
-const MEASURED: Duration = Duration::from_secs(1);
-const WARM_UP: Duration = Duration::from_millis(300);
+const ROUNDS: usize = 60;
+const MEASURED: Duration = Duration::from_millis(250);
+const WARM_UP: Duration = Duration::from_millis(100);
 /// What is to be left of the rate.
 const LEAST: f64 = 0.9;
 
@@ -91,20 +91,23 @@ fn rate(server: &Server) -> f64 {
     report.seen.rate
 }
 
-/// In turn without and with, so that whatever else the machine does meets both; the median of the ratios. One ratio is
-/// anything from 0.7 to 2 where other work shares the cores, which is why there are so many.
+/// In turn without and with, so that whatever else the machine does meets both; the median of the ratios to what was
+/// there without, before and behind. One ratio is anything from 0.5 to 2 where other work shares the cores, which is why
+/// there are so many of so short a time.
 #[test]
 #[ignore = "run by ci/faults.sh"]
 fn good_traffic_keeps_its_rate() {
     let server = Server::spawn(&[]);
     rate(&server);
+    let mut before = rate(&server);
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
-        let alone = rate(&server);
         let drips = Drips::start(&server);
         let beside = rate(&server);
         assert_eq!(drips.end(), DRIPS);
-        ratios.push(beside / alone);
+        let behind = rate(&server);
+        ratios.push(beside / f64::midpoint(before, behind));
+        before = behind;
     }
     ratios.sort_by(f64::total_cmp);
     let (least, median, most) = (ratios[0], ratios[ROUNDS / 2], ratios[ROUNDS - 1]);
