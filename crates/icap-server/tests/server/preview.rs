@@ -158,6 +158,8 @@ async fn head_and_body_at_once() {
     assert_eq!(client.answer().await.status(), 100);
     client.say("3\r\nefg\r\n0\r\n\r\n").await;
     assert_eq!(client.answer().await.body, "abcdefg");
+    client.say(respmod("Preview: 4\r\n") + "3\r\nabc\r\n" + IEOF).await;
+    assert_eq!(client.answer().await.body, "abc");
     client.say(respmod("") + "3\r\nxyz\r\n0\r\nX-Sum: 7\r\n\r\n").await;
     let answer = client.answer().await;
     assert_eq!((&answer.body[..], answer.trailers.get("X-Sum")), (&b"xyz"[..], Some(&b"7"[..])));
