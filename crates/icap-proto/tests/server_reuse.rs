@@ -208,6 +208,47 @@ fn s8_fault_while_draining() {
     assert_eq!(server.closing(), Some(CloseReason::Failed));
 }
 
+/// A fault within the budget is told, one behind it is not looked for, however the bytes were cut.
+#[test]
+fn s8_a_fault_at_the_edge_of_the_drain_budget() {
+    for (rest, told) in [
+        ("b;x\r\nabcdefghijkZZ", true),
+        ("9;x\r\nabcdefghi\r\nZ", true),
+        ("a;x\r\nabcdefghij\r\nZ", false),
+        ("9\r\nabcdefghi\r\nZ", true),
+        ("c\r\nabcdefghijkl\r\nZ", false),
+        ("1\r\na\r\n1\r\nb\r\n1;\r\n", true),
+        ("1\r\na\r\n1\r\nb\r\n1\r\nZZ", true),
+        ("0;a=5678901234\r\nbad name: x\r\n\r\n", true),
+        ("0;a=56789012345\r\nbad name: x\r\n\r\n", false),
+    ] {
+        let mut first = None;
+        for cuts in support::every_cut(rest.len()) {
+            let mut server = draining("");
+            let mut trace = support::Trace::default();
+            trace.feed_cut(&mut server, rest.as_bytes(), &cuts);
+            let found = (trace.lines, trace.error, server.closing());
+            assert_eq!(found.1.is_some(), told, "{rest:?} cut at {cuts:?}: {found:?}");
+            let first = first.get_or_insert(found.clone());
+            assert_eq!(found, *first, "{rest:?} cut at {cuts:?}");
+        }
+    }
+}
+
+#[test]
+fn s8_a_preview_overrun_while_draining() {
+    let rest = "6\r\nabcdef\r\n0\r\n\r\n";
+    for cuts in support::every_cut(rest.len()) {
+        let mut server = Server::new();
+        server.recv(respmod("Allow: 204\r\nPreview: 5\r\n"));
+        server.respond(StatusCode::NO_CONTENT).unwrap();
+        let mut trace = support::Trace::default();
+        trace.feed_cut(&mut server, rest.as_bytes(), &cuts);
+        assert_eq!((trace.lines.len(), trace.error), (0, None), "{cuts:?}");
+        assert_eq!(server.closing(), Some(CloseReason::Asked), "{cuts:?}");
+    }
+}
+
 // One-way requests: the request is over without an answer.
 
 const LOG: &str = "LOG icap://s/v ICAP/1.0\r\nHost: s\r\nEncapsulated: null-body=0\r\n\r\n";

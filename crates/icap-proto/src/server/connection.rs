@@ -171,7 +171,7 @@ impl Connection {
             Write::Aborted => Some(CloseReason::Abandoned),
             Write::Done if self.failed.is_some() => Some(CloseReason::Failed),
             Write::Done if self.close.is_some() => self.close,
-            Write::Done if self.state.drained() > self.limits.drain => Some(CloseReason::Asked),
+            Write::Done if self.has_drained_enough() => Some(CloseReason::Asked),
             _ if self.input.is_closed() && self.is_idle() && self.input.is_empty() => {
                 Some(CloseReason::PeerClosed)
             }
@@ -186,6 +186,11 @@ impl Connection {
     pub fn should_linger(&self) -> bool {
         let over = self.is_idle() || self.state.request_is_over();
         !over || self.failed.is_some() || !self.input.is_empty()
+    }
+
+    /// Whether more was thrown away behind the answer than a client may leave there.
+    fn has_drained_enough(&self) -> bool {
+        self.state.drained() > self.limits.drain
     }
 
     fn fail(&mut self, error: Error) -> Error {

@@ -106,18 +106,25 @@ impl Connection {
         let Self { decoder, input, limits, tolerance, .. } = self;
         let base = input.position();
         let before = decoder.consumed();
-        let part = decoder
-            .decode_with(input.buffer(), limits, tolerance)
-            .map_err(|error| error.shifted(base))?;
+        let part = decoder.decode_with(input.buffer(), limits, tolerance);
         self.state.on_wire(decoder.consumed().saturating_sub(before));
-        match part {
+        // Comes before what is wrong behind it: how the bytes were cut must not matter.
+        if self.has_drained_enough() {
+            return Ok(Next::Again);
+        }
+        match part.map_err(|error| error.shifted(base))? {
             None => Ok(Next::Starved),
             Some(Part::Data(mut data)) => {
                 if let Some((room, fault)) = self.state.preview_room(self.limits.preview)
                     && data.len() as u64 > room
                 {
+                    // Nobody is told of what is thrown away, and the budget may have ended at the same byte.
+                    if self.state.is_draining() {
+                        self.close.get_or_insert(CloseReason::Asked);
+                        return Ok(Next::Again);
+                    }
                     self.fail(fault.into());
-                    // What is within the preview is still given out: how the bytes were cut must not matter.
+                    // What is within the preview is still given out, again because of the cuts.
                     data.truncate(usize::try_from(room).unwrap_or(usize::MAX));
                     if data.is_empty() {
                         return Err(fault.into());
