@@ -235,7 +235,11 @@ impl Server {
             (4, server::Event::Data(data)) if self.answered => {
                 let _ = self.connection.send_data(data.clone());
             }
-            (5, server::Event::Data(_)) => self.connection.abort(),
+            // Not at the first data: where that ends the cuts decide.
+            (5, server::Event::Request(_)) => {
+                self.respond(StatusCode::OK, true);
+                self.connection.abort();
+            }
             (6, server::Event::PreviewEnd { complete: false, .. })
                 if self.connection.permits_partial_content() =>
             {
