@@ -1,6 +1,7 @@
 //! The `Encapsulated` list: which parts a message has and where they start.
 
 use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::http_head::HttpHead;
 use crate::tolerance::Tolerance;
 use crate::wire::class;
 use crate::{Leniency, Limits, Method, StatusCode};
@@ -85,6 +86,17 @@ impl Encapsulated {
     /// A list from the lengths of its header sections. `body` must be a body entity or `null-body`.
     pub(crate) const fn new(req_hdr: Option<usize>, res_hdr: Option<usize>, body: Entity) -> Self {
         Self { req_hdr, res_hdr, body }
+    }
+
+    /// The list of a message that is this head and perhaps a body.
+    pub(crate) fn of(http: &HttpHead, body: bool) -> Self {
+        let length = Some(http.as_bytes().len());
+        match (http.is_request(), body) {
+            (true, true) => Self::new(length, None, Entity::ReqBody),
+            (true, false) => Self::new(length, None, Entity::NullBody),
+            (false, true) => Self::new(None, length, Entity::ResBody),
+            (false, false) => Self::new(None, length, Entity::NullBody),
+        }
     }
 
     /// Parses the value of the field. Offsets count from the start of the value.

@@ -8,7 +8,9 @@
 mod support;
 
 use bytes::Bytes;
-use icap_proto::{CloseReason, Headers, HttpHead, Leniency, Limits, Misuse, StatusCode};
+use icap_proto::{
+    CloseReason, Error, Headers, HttpHead, Leniency, Limits, Misuse, ResponseHead, StatusCode,
+};
 use support::server::{Server, head, misuse, preview};
 
 const OPTIONS: &str = "OPTIONS icap://s/v ICAP/1.0\r\nHost: s\r\n\r\n";
@@ -311,7 +313,7 @@ fn p2_error_in_a_preview_and_the_next_request() {
     server.recv(preview(5, "2\r\nhe\r\n"));
     server.respond(StatusCode::NOT_FOUND).unwrap();
     server.recv("4\r\nllo!\r\n0\r\n\r\n");
-    assert_eq!(server.closing(), Some(CloseReason::Failed));
+    assert_eq!(server.closing(), Some(CloseReason::Asked));
     // A client that was told to go on is past its preview.
     let mut server = previewed("", "0");
     server.send_continue().unwrap();
@@ -512,33 +514,42 @@ fn p3_echo_while_the_request_arrives() {
     assert_eq!(server.recv(OPTIONS).len(), 2);
 }
 
-/// An answer without parts is the same one however it is put together, and has the same consequences.
-#[test]
-fn without_parts_as_with_a_builder() {
-    let broken = || {
+/// Servers at each point where an answer may be given or not.
+const PLACES: [(&str, fn() -> Server); 9] = [
+    ("nothing asked", Server::new),
+    ("a broken head", || {
         let mut server = Server::new();
         server.recv("RESPMOD icap://s/v ICAP/1.0\r\nHost: s\r\nEncapsulated: res-body=7\r\n\r\n");
         server
-    };
-    let options = || {
+    }),
+    ("OPTIONS", || {
         let mut server = Server::new();
         server.recv(OPTIONS);
         server
-    };
-    let cases: [(&str, &dyn Fn() -> Server); 8] = [
-        ("nothing asked", &Server::new),
-        ("a broken head", &broken),
-        ("OPTIONS", &options),
-        ("a preview", &|| previewed("", "0")),
-        ("a preview on its way", &|| asked("Preview: 4\r\n", "2\r\nhe\r\n")),
-        ("a body on its way", &|| asked("Allow: 204\r\n", "4\r\nhell\r\n")),
-        ("a whole body", &|| asked("", "4\r\nhell\r\n0\r\n\r\n")),
-        ("a last request", &|| asked("Allow: 204\r\nConnection: close\r\n", "0\r\n\r\n")),
-    ];
+    }),
+    ("REQMOD", || {
+        let mut server = Server::new();
+        let reqmod =
+            "REQMOD icap://s/r ICAP/1.0\r\nHost: s\r\nEncapsulated: req-hdr=0, null-body=28";
+        server.recv(format!("{reqmod}\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+        server
+    }),
+    ("a preview", || previewed("", "0")),
+    ("a preview on its way", || asked("Preview: 4\r\n", "2\r\nhe\r\n")),
+    ("a body on its way", || asked("Allow: 204\r\n", "4\r\nhell\r\n")),
+    ("a whole body", || asked("", "4\r\nhell\r\n0\r\n\r\n")),
+    ("a last request", || asked("Allow: 204\r\nConnection: close\r\n", "0\r\n\r\n")),
+];
+
+const STATUSES: [u16; 11] = [100, 200, 201, 204, 206, 302, 400, 404, 408, 500, 503];
+
+/// An answer without parts is the same one however it is put together, and has the same consequences.
+#[test]
+fn without_parts_as_with_a_builder() {
     let tag = icap_proto::IsTag::new("t1").unwrap();
-    for (name, server) in cases {
-        for status in [100, 200, 201, 204, 206, 302, 400, 404, 408, 500, 503].map(StatusCode::new) {
-            let status = status.unwrap();
+    for (name, server) in PLACES {
+        for status in STATUSES {
+            let status = StatusCode::new(status).unwrap();
             let (mut one, mut other) = (server(), server());
             let expected = one.respond(status);
             let answered = other.connection.respond_without_parts(status, &tag);
@@ -547,4 +558,34 @@ fn without_parts_as_with_a_builder() {
             assert_eq!(other.closing(), one.closing(), "{name} {status}");
         }
     }
+}
+
+/// And so is one with an HTTP head.
+#[test]
+fn with_http_as_with_a_builder() {
+    let tag = icap_proto::IsTag::new("t1").unwrap();
+    let request = HttpHead::request("GET", "/b", [("Host", "h")]).unwrap();
+    let response = HttpHead::response(200, "OK", [("Via", "x")]).unwrap();
+    let mut taken = 0;
+    for (name, server) in PLACES {
+        for status in STATUSES {
+            for (http, body) in
+                [(&request, true), (&request, false), (&response, true), (&response, false)]
+            {
+                let status = StatusCode::new(status).unwrap();
+                let built =
+                    ResponseHead::builder(status).istag(&tag).http(http.clone()).body(body).build();
+                let (mut one, mut other) = (server(), server());
+                let expected =
+                    built.map_err(Error::from).and_then(|head| one.connection.respond(head));
+                let answered = other.connection.respond_with_http(status, &tag, http, body);
+                assert_eq!(answered.is_ok(), expected.is_ok(), "{name} {status}");
+                assert_eq!(other.sent(), one.sent(), "{name} {status}");
+                assert_eq!(other.closing(), one.closing(), "{name} {status}");
+                assert_eq!(other.finish(), one.finish(), "{name} {status}");
+                taken += usize::from(answered.is_ok());
+            }
+        }
+    }
+    assert!(taken > 50, "{taken}");
 }

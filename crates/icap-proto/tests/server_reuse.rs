@@ -229,7 +229,7 @@ fn s8_a_fault_at_the_edge_of_the_drain_budget() {
             trace.feed_cut(&mut server, rest.as_bytes(), &cuts);
             let found = (trace.lines, trace.error, server.closing());
             assert_eq!(found.1.is_some(), told, "{rest:?} cut at {cuts:?}: {found:?}");
-            let first = first.get_or_insert(found.clone());
+            let first = first.get_or_insert_with(|| found.clone());
             assert_eq!(found, *first, "{rest:?} cut at {cuts:?}");
         }
     }

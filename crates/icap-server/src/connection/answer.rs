@@ -128,7 +128,7 @@ impl Exchange<'_> {
         if self.answering.one_way {
             return self.dismiss(transport);
         }
-        if let Err(error) = self.put_without_parts(status, transport) {
+        if let Err(error) = self.put_plain(status, None, transport) {
             tracing::error!(%error, "no answer can be sent");
             self.abort(transport);
         }
@@ -197,17 +197,17 @@ impl Exchange<'_> {
         transport: &mut Transport<IO>,
     ) -> Result<(), Error> {
         let Fields { headers, icap_trailer } = fields;
-        if http.is_none() && headers.is_empty() {
-            return self.put_without_parts(status, transport);
+        let permits_trailer = http.is_some() && transport.connection.permits_icap_trailer();
+        let promised = icap_trailer.filter(|_| permits_trailer);
+        // As nearly all answers are.
+        if headers.is_empty() && promised.is_none() {
+            return self.put_plain(status, http, transport);
         }
         let mut builder = ResponseHead::builder(status).istag(self.tag());
-        let has_parts = http.is_some();
         if let Some((head, has_body)) = http {
             builder = builder.http(head).body(has_body);
         }
         builder = builder.headers(&headers)?;
-        let promised =
-            icap_trailer.filter(|_| has_parts && transport.connection.permits_icap_trailer());
         let Some(trailer) = promised else {
             return self.put(builder.build()?, Headers::new(), transport);
         };
@@ -219,15 +219,22 @@ impl Exchange<'_> {
         self.put(head, Headers::new(), transport)
     }
 
-    /// Sends a head that says nothing but its status.
-    fn put_without_parts<IO>(
+    /// Sends a head that says nothing but its status and what it encapsulates.
+    fn put_plain<IO>(
         &mut self,
         status: StatusCode,
+        http: Option<(HttpHead, bool)>,
         transport: &mut Transport<IO>,
     ) -> Result<(), Error> {
         self.close_if_stopping(transport);
-        transport.connection.respond_without_parts(status, self.tag())?;
-        self.record.answer(status, false);
+        let (connection, tag) = (&mut transport.connection, self.tag());
+        match &http {
+            None => connection.respond_without_parts(status, tag)?,
+            Some((head, has_body)) => {
+                connection.respond_with_http(status, tag, head, *has_body)?;
+            }
+        }
+        self.record.answer(status, http.is_some_and(|(_, has_body)| has_body));
         Ok(())
     }
 

@@ -6,8 +6,10 @@ use super::Connection;
 use crate::encapsulated::Encapsulated;
 use crate::error::{CloseReason, Error, Misuse, PeerMisbehaved};
 use crate::headers::Headers;
+use crate::http_head::HttpHead;
 use crate::istag::IsTag;
 use crate::method::Method;
+use crate::request::encode_encapsulated;
 use crate::response::ResponseHead;
 use crate::server::state::{Read, Write};
 use crate::status::StatusCode;
@@ -120,21 +122,64 @@ impl Connection {
         status: StatusCode,
         istag: &IsTag,
     ) -> Result<(), Error> {
-        self.permits(status, Encapsulated::NONE, false)?;
+        self.answer_shortly(status, istag, None)
+    }
+
+    /// Queues the head of a final answer with this tag, no other field and this HTTP head, and says whether a body
+    /// follows: what [`respond`](Self::respond) does with such a head, without putting one together.
+    ///
+    /// ```
+    /// use icap_proto::{HttpHead, IsTag, Leniency, Limits, StatusCode, server::Connection};
+    ///
+    /// let mut connection = Connection::new(Limits::default(), Leniency::default());
+    /// connection.feed(b"REQMOD icap://h/s ICAP/1.0\r\nHost: h\r\nEncapsulated: req-hdr=0, null-body=18\r\n\r\n");
+    /// connection.feed(b"GET / HTTP/1.1\r\n\r\n");
+    /// assert!(connection.poll_event()?.is_some());
+    /// let page = HttpHead::response(403, "Forbidden", [("Content-Length", "0")])?;
+    /// connection.respond_with_http(StatusCode::OK, &IsTag::new("rules-7")?, &page, false)?;
+    /// let answer = bytes::Buf::chunk(connection.output());
+    /// assert!(answer.starts_with(b"ICAP/1.0 200 OK\r\nISTag: \"rules-7\"\r\nEncapsulated: res-hdr=0, null-body="));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`respond`](Self::respond).
+    pub fn respond_with_http(
+        &mut self,
+        status: StatusCode,
+        istag: &IsTag,
+        http: &HttpHead,
+        body: bool,
+    ) -> Result<(), Error> {
+        self.answer_shortly(status, istag, Some((http, body)))
+    }
+
+    fn answer_shortly(
+        &mut self,
+        status: StatusCode,
+        istag: &IsTag,
+        http: Option<(&HttpHead, bool)>,
+    ) -> Result<(), Error> {
+        let parts = http.map_or(Encapsulated::NONE, |(http, body)| Encapsulated::of(http, body));
+        self.permits(status, parts, false)?;
         self.decide_close(status, false);
-        let null_body = self.says_null_body(status);
+        let says_parts = http.is_some() || self.says_null_body(status);
         let out = self.output.framing();
-        out.reserve(SHORT_HEAD);
+        out.reserve(SHORT_HEAD.saturating_add(parts.header_bytes()));
         encode::status_line(out, status, status.canonical_reason().as_bytes());
         out.extend_from_slice(istag.line());
         if self.close.is_some() {
             out.extend_from_slice(encode::CLOSE);
         }
-        if null_body {
-            out.extend_from_slice(b"Encapsulated: null-body=0\r\n");
+        if says_parts {
+            encode_encapsulated(out, &parts);
         }
         out.extend_from_slice(b"\r\n");
-        self.state.on_answer(status, false, false);
+        if let Some((http, _)) = http {
+            out.extend_from_slice(http.as_bytes());
+        }
+        self.state.on_answer(status, parts.has_body(), false);
         Ok(())
     }
 
