@@ -514,8 +514,10 @@ fn p3_echo_while_the_request_arrives() {
     assert_eq!(server.recv(OPTIONS).len(), 2);
 }
 
+type Place = (&'static str, fn() -> Server);
+
 /// Servers at each point where an answer may be given or not.
-const PLACES: [(&str, fn() -> Server); 9] = [
+const PLACES: [Place; 9] = [
     ("nothing asked", Server::new),
     ("a broken head", || {
         let mut server = Server::new();
