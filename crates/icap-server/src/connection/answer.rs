@@ -201,6 +201,7 @@ impl Exchange<'_> {
         let promised = icap_trailer.filter(|_| permits_trailer);
         // As nearly all answers are.
         if headers.is_empty() && promised.is_none() {
+            let http = http.as_ref().map(|(head, has_body)| (head, *has_body));
             return self.put_plain(status, http, transport);
         }
         let mut builder = ResponseHead::builder(status).istag(self.tag());
@@ -223,16 +224,14 @@ impl Exchange<'_> {
     fn put_plain<IO>(
         &mut self,
         status: StatusCode,
-        http: Option<(HttpHead, bool)>,
+        http: Option<(&HttpHead, bool)>,
         transport: &mut Transport<IO>,
     ) -> Result<(), Error> {
         self.close_if_stopping(transport);
         let (connection, tag) = (&mut transport.connection, self.tag());
-        match &http {
+        match http {
             None => connection.respond_without_parts(status, tag)?,
-            Some((head, has_body)) => {
-                connection.respond_with_http(status, tag, head, *has_body)?;
-            }
+            Some((head, has_body)) => connection.respond_with_http(status, tag, head, has_body)?,
         }
         self.record.answer(status, http.is_some_and(|(_, has_body)| has_body));
         Ok(())
