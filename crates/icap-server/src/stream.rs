@@ -2,9 +2,10 @@
 
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -29,6 +30,28 @@ impl Socket {
             Self::Unix(io) => io.into_std()?.write(bytes),
         }
     }
+
+    /// Sends `parts` as a message: to write them as to a file, which the runtime does, costs the system more.
+    fn poll_send(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            let sent = match self {
+                Self::Tcp(io) => {
+                    ready!(io.poll_write_ready(cx))?;
+                    io.try_io(Interest::WRITABLE, || SockRef::from(io).send_vectored(parts))
+                }
+                #[cfg(unix)]
+                Self::Unix(io) => {
+                    ready!(io.poll_write_ready(cx))?;
+                    io.try_io(Interest::WRITABLE, || SockRef::from(io).send_vectored(parts))
+                }
+            };
+            match sent {
+                // Room that the runtime knew of and that is gone.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
 }
 
 /// What a connection is served over.
@@ -41,7 +64,7 @@ pub(crate) enum Stream {
 }
 
 macro_rules! delegate {
-    ($name:ident { $($(#[$cfg:meta])? $variant:ident),+ $(,)? }) => {
+    ($name:ident { $($(#[$cfg:meta])? $variant:ident),+ $(,)? } $($write_parts:item)+) => {
         impl AsyncRead for $name {
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -65,15 +88,7 @@ macro_rules! delegate {
                 }
             }
 
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                parts: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                match self.get_mut() {
-                    $($(#[$cfg])? Self::$variant(io) => Pin::new(io).poll_write_vectored(cx, parts),)+
-                }
-            }
+            $($write_parts)+
 
             fn is_write_vectored(&self) -> bool {
                 match self {
@@ -96,14 +111,38 @@ macro_rules! delegate {
     };
 }
 
-delegate!(Socket {
-    Tcp,
-    #[cfg(unix)]
-    Unix,
-});
+delegate!(
+    Socket {
+        Tcp,
+        #[cfg(unix)]
+        Unix,
+    }
 
-delegate!(Stream {
-    Plain,
-    #[cfg(feature = "tls")]
-    Tls,
-});
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, parts)
+    }
+);
+
+delegate!(
+    Stream {
+        Plain,
+        #[cfg(feature = "tls")]
+        Tls,
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => io.poll_send(cx, parts),
+            #[cfg(feature = "tls")]
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
+        }
+    }
+);
