@@ -39,7 +39,8 @@ pub(crate) trait Head: Sized {
 
     fn common(parts: &Self::Parts) -> &Common;
 
-    fn assemble(parts: Self::Parts, message: Message) -> Self;
+    /// Takes out of the parts what it needs. It is large: made where it stays.
+    fn assemble(parts: &mut Self::Parts, message: Message) -> Box<Self>;
 }
 
 /// The bytes of a message up to its body.
@@ -97,6 +98,7 @@ impl<H: Head> HeadReader<H> {
     fn start_over(&mut self) {
         self.scan = HeadScan::default();
         (self.waiting, self.begun, self.has_line) = (false, false, false);
+        self.icap = None;
     }
 
     /// Takes a head off the front of the buffer and gives it with its length on the wire; `None` when more input
@@ -108,14 +110,15 @@ impl<H: Head> HeadReader<H> {
         tolerance: &mut Tolerance,
     ) -> Result<Option<(Box<H>, usize)>, ParseError> {
         let Some(list) = self.find(input, limits, tolerance)? else { return Ok(None) };
-        let Some(icap) = self.icap.take() else { return Ok(None) };
+        let Some(icap) = &mut self.icap else { return Ok(None) };
         if icap.rewritten.is_none() {
             H::keep(&icap.parts, input, &mut self.last);
         }
-        self.start_over();
         let size = icap.wire_len.saturating_add(list.header_bytes());
         let wire = input.split_to(size).freeze();
-        Ok(Some((Box::new(icap.cut(list, wire, limits, tolerance)?), size)))
+        let head = icap.cut(list, wire, limits, tolerance);
+        self.start_over();
+        Ok(Some((head?, size)))
     }
 
     /// Copies the head at the start of a message; `None` when it is not all there.
@@ -126,10 +129,10 @@ impl<H: Head> HeadReader<H> {
     ) -> Result<Option<(H, usize)>, ParseError> {
         let mut reader = Self::new();
         let list = reader.find(message, limits, tolerance)?;
-        let Some((list, icap)) = list.zip(reader.icap) else { return Ok(None) };
+        let Some((list, icap)) = list.zip(reader.icap.as_mut()) else { return Ok(None) };
         let size = icap.wire_len.saturating_add(list.header_bytes());
         let wire = Bytes::copy_from_slice(message.get(..size).unwrap_or_default());
-        Ok(Some((icap.cut(list, wire, limits, tolerance)?, size)))
+        Ok(Some((*icap.cut(list, wire, limits, tolerance)?, size)))
     }
 
     /// Waits for the ICAP part, which is kept, and its sections, whose lengths are given.
@@ -251,12 +254,12 @@ impl<H: Head> Icap<H> {
 
     /// Cuts the sections out of the bytes of the message and holds each to its empty line.
     fn cut(
-        self,
+        &mut self,
         list: Encapsulated,
         wire: Bytes,
         limits: &Limits,
         tolerance: &mut Tolerance,
-    ) -> Result<H, ParseError> {
+    ) -> Result<Box<H>, ParseError> {
         let wire_len = wire.len();
         let misframed = list != self.declared();
         let mut message = Message {
@@ -283,7 +286,7 @@ impl<H: Head> Icap<H> {
             *slot = Some(head);
             start = end;
         }
-        message.icap = self.rewritten.unwrap_or(wire);
-        Ok(H::assemble(self.parts, message))
+        message.icap = self.rewritten.take().unwrap_or(wire);
+        Ok(H::assemble(&mut self.parts, message))
     }
 }

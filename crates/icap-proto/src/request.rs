@@ -437,12 +437,13 @@ impl Head for RequestHead {
         &parts.common
     }
 
-    fn assemble(parts: RequestParts, message: Message) -> Self {
+    fn assemble(parts: &mut RequestParts, message: Message) -> Box<Self> {
         let RequestParts { target: Target { method, uri, uri_parts }, common } = parts;
-        Self {
-            method,
-            uri: ServiceUri::from_parts(uri_parts, message.icap.slice(uri)),
-            headers: Headers::within(message.icap, common.fields),
+        let uri = message.icap.slice(uri.clone());
+        Box::new(Self {
+            method: core::mem::replace(method, Method::Options),
+            uri: ServiceUri::from_parts(uri_parts.clone(), uri),
+            headers: Headers::within(message.icap, common.fields.clone()),
             allow: common.allow,
             preview: common.preview,
             close: common.close,
@@ -452,7 +453,7 @@ impl Head for RequestHead {
             http_response: message.http_response,
             opening: None,
             plain: false,
-        }
+        })
     }
 }
 

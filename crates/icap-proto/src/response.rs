@@ -455,12 +455,12 @@ impl Head for ResponseHead {
         &parts.common
     }
 
-    fn assemble(parts: ResponseParts, message: Message) -> Self {
+    fn assemble(parts: &mut ResponseParts, message: Message) -> Box<Self> {
         let ResponseParts { status, reason, common } = parts;
-        Self {
-            status,
-            reason: message.icap.slice(reason),
-            headers: Headers::within(message.icap, common.fields),
+        Box::new(Self {
+            status: *status,
+            reason: message.icap.slice(reason.clone()),
+            headers: Headers::within(message.icap, common.fields.clone()),
             allow: common.allow,
             preview: common.preview,
             close: common.close || message.misframed,
@@ -469,6 +469,6 @@ impl Head for ResponseHead {
             encapsulated: common.encapsulated.map(|_| message.list),
             http_request: message.http_request,
             http_response: message.http_response,
-        }
+        })
     }
 }

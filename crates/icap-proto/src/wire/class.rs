@@ -170,11 +170,18 @@ pub(crate) fn is_value(bytes: &[u8]) -> bool {
     value_len(bytes) == bytes.len()
 }
 
-/// Without the optional whitespace around it (RFC 9110 section 5.6.3).
-pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+/// Behind the blanks at the start.
+#[inline]
+pub(crate) fn after_blanks(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
+    bytes
+}
+
+/// Without the optional whitespace around it (RFC 9110 section 5.6.3).
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = after_blanks(bytes);
     while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }

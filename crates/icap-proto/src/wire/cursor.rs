@@ -1,6 +1,7 @@
 //! A position in bytes that only moves forward, and why it may stop.
 
 use crate::error::{ParseError, ParseErrorKind as Kind};
+use crate::wire::class;
 
 /// Why a parser stopped before it was through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +61,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn skip_blanks(&mut self) {
-        while let [b' ' | b'\t', rest @ ..] = self.rest {
-            self.rest = rest;
-        }
+        self.rest = class::after_blanks(self.rest);
     }
 
     /// Moves over as many bytes as `len` counts and gives them.

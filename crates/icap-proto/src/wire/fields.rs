@@ -49,7 +49,9 @@ pub(crate) fn read<'a>(
         let (at, line) = (cursor.at(), cursor.rest());
         let (name, rest) = line.split_at_checked(class::token_len(line)).unwrap_or_default();
         let [b':', after_colon @ ..] = rest else {
-            return end_of_lines(cursor, name);
+            let [b'\r', b'\n', behind @ ..] = line else { return end_of_lines(cursor, name) };
+            cursor.set_rest(behind);
+            return Ok(());
         };
         if name.is_empty() {
             return Err(cursor.error(Kind::FieldName).into());
@@ -58,21 +60,22 @@ pub(crate) fn read<'a>(
         if count > limits.fields {
             return Err(ParseError::new(Kind::TooManyFields, at).into());
         }
-        cursor.set_rest(after_colon);
-        cursor.skip_blanks();
-        let (value_at, text) = (cursor.at(), cursor.rest());
+        let text = class::after_blanks(after_colon);
         let (first_line, rest) = text.split_at_checked(class::value_len(text)).unwrap_or_default();
-        cursor.set_rest(rest);
         let (raw_value, folded) = match rest {
             [b'\r', b'\n', next @ ..] if !matches!(next, [] | [b' ' | b'\t', ..]) => {
                 cursor.set_rest(next);
                 (first_line, false)
             }
-            _ => (folds(cursor, name, text, tolerance)?, true),
+            _ => {
+                cursor.set_rest(rest);
+                (folds(cursor, name, text, tolerance)?, true)
+            }
         };
         if line.len().saturating_sub(cursor.rest().len()) > limits.field_line {
             return Err(ParseError::new(Kind::FieldLineTooLong, at).into());
         }
+        let value_at = at.saturating_add(line.len().saturating_sub(text.len()));
         visit(FieldLine { name, raw_value, folded, at, value_at }, tolerance)?;
     }
 }
@@ -113,7 +116,7 @@ fn folds<'a>(
     }
 }
 
-/// The empty line, or why this is no field line.
+/// Why this is neither a field line nor the empty one.
 #[cold]
 fn end_of_lines(cursor: &mut Cursor<'_>, name: &[u8]) -> Result<(), Stop> {
     cursor.skip(name.len());
