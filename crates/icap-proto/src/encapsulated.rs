@@ -248,7 +248,7 @@ impl List {
         let mut rest = Some(value);
         while let Some(list) = rest {
             let here = at;
-            let end = memchr::memchr(b',', list).unwrap_or(list.len());
+            let end = list.iter().position(|&b| b == b',').unwrap_or(list.len());
             let (member, behind) = list.split_at_checked(end).unwrap_or_default();
             rest = behind.strip_prefix(b",");
             at = at.saturating_add(member.len()).saturating_add(1);
