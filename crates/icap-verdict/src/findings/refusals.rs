@@ -43,6 +43,7 @@ const REFUSALS: [&str; 8] =
 
 /// Whether a text gives no reason but that there is one.
 pub(super) fn gives_no_reason(text: &str) -> bool {
+    let text = text.trim_end_matches(['.', '!']);
     REFUSALS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
