@@ -14,7 +14,9 @@ fuzz_target!(|data: &[u8]| {
     let limits = if choice % 2 == 0 { Limits::default() } else { settings::tight() };
     let choice = choice / 2;
     match choice % 3 {
-        0 => same_under_cuts(bytes, &limits, || Server::new(choice / 3, limits, leniency)),
+        0 => same_under_cuts(bytes, &limits, || {
+            Server::new(choice / 3 % Server::PLANS, limits, leniency)
+        }),
         1 => {
             let ask = Ask::new(choice / 3);
             same_under_cuts(bytes, &limits, || Client::new(ask.clone(), limits, leniency))

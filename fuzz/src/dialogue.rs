@@ -20,6 +20,9 @@ pub trait Reader {
     /// One event, and what the owner says to it.
     fn step(&mut self, script: &mut Script) -> Result<Step, Error>;
 
+    /// What is left to say when all bytes were fed.
+    fn end(&self, _script: &mut Script) {}
+
     /// What must hold once there was an error.
     fn after_error(&mut self, _: Error) {}
 }
@@ -67,6 +70,7 @@ pub fn read(reader: &mut impl Reader, bytes: &[u8], cuts: &[usize], limits: &Lim
             break;
         }
     }
+    reader.end(&mut script);
     script
 }
 
@@ -196,11 +200,13 @@ pub struct Server {
 
 impl Server {
     pub const PLANS: u8 = 7;
+    /// One more, which ends with the first data: what that is depends on the cuts.
+    pub const BROKEN_OFF: u8 = Self::PLANS;
 
     pub fn new(plan: u8, limits: Limits, leniency: Leniency) -> Self {
         Self {
             connection: server::Connection::new(limits, leniency),
-            plan: plan % Self::PLANS,
+            plan,
             tag: IsTag::new("fuzz").expect("a good tag"),
             method: Method::Options,
             answered: false,
@@ -235,11 +241,11 @@ impl Server {
             (4, server::Event::Data(data)) if self.answered => {
                 let _ = self.connection.send_data(data.clone());
             }
-            // Not at the first data: where that ends the cuts decide.
-            (5, server::Event::Request(_)) => {
-                self.respond(StatusCode::OK, true);
+            (5, server::Event::Request(_)) => self.respond(StatusCode::OK, true),
+            (5, server::Event::PreviewEnd { .. } | server::Event::End { .. }) => {
                 self.connection.abort();
             }
+            (Self::BROKEN_OFF, server::Event::Data(_)) => self.connection.abort(),
             (6, server::Event::PreviewEnd { complete: false, .. })
                 if self.connection.permits_partial_content() =>
             {
@@ -295,6 +301,10 @@ impl Reader for Server {
             server::Event::PreviewEnd { complete: false, .. } | server::Event::End { .. }
         );
         Ok(if turn { Step::Turn } else { Step::Event })
+    }
+
+    fn end(&self, script: &mut Script) {
+        script.closing = self.connection.closing();
     }
 
     fn after_error(&mut self, error: Error) {

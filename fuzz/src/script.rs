@@ -1,6 +1,6 @@
 //! A dialogue written down, so that two of them compare.
 
-use icap_proto::{Error, Headers, HttpHead, client, server};
+use icap_proto::{CloseReason, Error, Headers, HttpHead, client, server};
 
 /// What a peer said: heads and ends in order, the data between them as one piece however it arrived.
 #[derive(Debug, Default)]
@@ -8,6 +8,8 @@ pub struct Script {
     lines: Vec<String>,
     data: Vec<u8>,
     pub error: Option<Error>,
+    /// Why the connection ends, if it does without an error.
+    pub closing: Option<CloseReason>,
     /// How many bytes had been fed when the peer had to wait for an answer.
     pub turns: Vec<usize>,
 }
@@ -15,7 +17,8 @@ pub struct Script {
 /// Where the turns lie depends on the cuts; what is said does not.
 impl PartialEq for Script {
     fn eq(&self, other: &Self) -> bool {
-        (&self.lines, &self.data, self.error) == (&other.lines, &other.data, other.error)
+        (&self.lines, &self.data, self.error, self.closing)
+            == (&other.lines, &other.data, other.error, other.closing)
     }
 }
 

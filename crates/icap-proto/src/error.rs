@@ -295,7 +295,8 @@ impl core::fmt::Display for Truncated {
 pub enum CloseReason {
     /// The exchange is still going on.
     InProgress,
-    /// One side said `Connection: close`.
+    /// One side said `Connection: close`, or the client sent more behind an early answer than is
+    /// [thrown away](crate::Limits::drain) or than it had announced as preview.
     Asked,
     /// The request was given up in the middle.
     Abandoned,

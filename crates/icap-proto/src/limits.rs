@@ -32,7 +32,7 @@ pub struct Limits {
     /// Body bytes a server takes as preview, whatever number the client announces.
     pub preview: u64,
     /// Bytes on the wire, chunk lines included, that a server throws away to keep a connection whose request was
-    /// answered early.
+    /// answered early. What comes behind them is not looked at: the connection ends.
     pub drain: u64,
     /// Empty members in a comma list (RFC 9110 section 5.6.1).
     pub empty_list_members: usize,

@@ -39,7 +39,7 @@ pub(crate) trait Head: Sized {
 
     fn common(parts: &Self::Parts) -> &Common;
 
-    /// Takes out of the parts what it needs. It is large: made where it stays.
+    /// Makes the head where it stays, for it is large. The parts are used up.
     fn assemble(parts: &mut Self::Parts, message: Message) -> Box<Self>;
 }
 

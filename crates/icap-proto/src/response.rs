@@ -408,26 +408,20 @@ impl ResponseBuilder {
     pub fn build(mut self) -> Result<ResponseHead, Misuse> {
         let head = &mut self.head;
         let bodiless = matches!(head.status, StatusCode::CONTINUE | StatusCode::NO_CONTENT);
-        let parts = head.http_request.is_some() || head.http_response.is_some() || self.opt_body;
+        let http = head.http_request.as_ref().or(head.http_response.as_ref());
+        let parts = http.is_some() || self.opt_body;
         if (bodiless && parts) || (head.trailer && !parts) {
             return Err(Misuse::Composition);
         }
         // `allow` may have been given behind the promise.
         head.allow.trailers |= head.trailer;
-        let body = match (&head.http_request, &head.http_response) {
-            (None, None) if self.opt_body => Entity::OptBody,
-            (None, None) if self.body => return Err(Misuse::Composition),
-            (None, None) => return Ok(*self.head),
-            _ if self.opt_body => return Err(Misuse::Composition),
-            _ if !self.body => Entity::NullBody,
-            (Some(_), _) => Entity::ReqBody,
-            _ => Entity::ResBody,
+        head.encapsulated = match http {
+            Some(_) if self.opt_body => return Err(Misuse::Composition),
+            Some(http) => Some(Encapsulated::of(http, self.body)),
+            None if self.opt_body => Some(Encapsulated::new(None, None, Entity::OptBody)),
+            None if self.body => return Err(Misuse::Composition),
+            None => head.encapsulated,
         };
-        head.encapsulated = Some(Encapsulated::new(
-            head.http_request.as_ref().map(|head| head.as_bytes().len()),
-            head.http_response.as_ref().map(|head| head.as_bytes().len()),
-            body,
-        ));
         Ok(*self.head)
     }
 }

@@ -238,14 +238,19 @@ fn s8_a_fault_at_the_edge_of_the_drain_budget() {
 #[test]
 fn s8_a_preview_overrun_while_draining() {
     let rest = "6\r\nabcdef\r\n0\r\n\r\n";
-    for cuts in support::every_cut(rest.len()) {
-        let mut server = Server::new();
-        server.recv(respmod("Allow: 204\r\nPreview: 5\r\n"));
-        server.respond(StatusCode::NO_CONTENT).unwrap();
-        let mut trace = support::Trace::default();
-        trace.feed_cut(&mut server, rest.as_bytes(), &cuts);
-        assert_eq!((trace.lines.len(), trace.error), (0, None), "{cuts:?}");
-        assert_eq!(server.closing(), Some(CloseReason::Asked), "{cuts:?}");
+    // With the smaller ones the budget ends within the chunk or with it.
+    for drain in [8, 9, 10, 11, 1000] {
+        let mut limits = Limits::default();
+        limits.drain = drain;
+        for cuts in support::every_cut(rest.len()) {
+            let mut server = Server::with(limits, Leniency::default());
+            server.recv(respmod("Allow: 204\r\nPreview: 5\r\n"));
+            server.respond(StatusCode::NO_CONTENT).unwrap();
+            let mut trace = support::Trace::default();
+            trace.feed_cut(&mut server, rest.as_bytes(), &cuts);
+            assert_eq!((trace.lines.len(), trace.error), (0, None), "{cuts:?}");
+            assert_eq!(server.closing(), Some(CloseReason::Asked), "{drain} {cuts:?}");
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn read<'a>(
         let (at, line) = (cursor.at(), cursor.rest());
         let (name, rest) = line.split_at_checked(class::token_len(line)).unwrap_or_default();
         let [b':', after_colon @ ..] = rest else {
-            let [b'\r', b'\n', behind @ ..] = line else { return end_of_lines(cursor, name) };
+            let [b'\r', b'\n', behind @ ..] = line else { return Err(no_line(cursor, name)) };
             cursor.set_rest(behind);
             return Ok(());
         };
@@ -118,18 +118,22 @@ fn folds<'a>(
 
 /// Why this is neither a field line nor the empty one.
 #[cold]
-fn end_of_lines(cursor: &mut Cursor<'_>, name: &[u8]) -> Result<(), Stop> {
+fn no_line(cursor: &mut Cursor<'_>, name: &[u8]) -> Stop {
     cursor.skip(name.len());
-    let kind = match cursor.peek() {
-        None => return Err(Stop::Incomplete),
-        Some(b'\r' | b'\n') if name.is_empty() => return cursor.line_end(Kind::FieldName),
-        Some(b' ' | b'\t') if name.is_empty() => Kind::LeadingWhitespace,
-        Some(b' ' | b'\t') => Kind::SpaceBeforeColon,
-        Some(b'\r') => Kind::MissingColon,
-        Some(b'\n') => Kind::BareLf,
-        Some(_) => Kind::FieldName,
+    let kind = match cursor.rest() {
+        [] => return Stop::Incomplete,
+        [b'\r'] if name.is_empty() => return Stop::Incomplete,
+        [b'\r', ..] if name.is_empty() => {
+            cursor.skip(1);
+            Kind::BareCr
+        }
+        [b' ' | b'\t', ..] if name.is_empty() => Kind::LeadingWhitespace,
+        [b' ' | b'\t', ..] => Kind::SpaceBeforeColon,
+        [b'\r', ..] => Kind::MissingColon,
+        [b'\n', ..] => Kind::BareLf,
+        _ => Kind::FieldName,
     };
-    Err(cursor.error(kind).into())
+    cursor.error(kind).into()
 }
 
 /// Whether a field is one of those that RFC 3507 section 4.3 leaves to users: some are specified as folded.

@@ -10,10 +10,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use icap_proto::wire::chunk::{ChunkDecoder, Part};
 use icap_proto::{Leniency, Limits};
-use icap_server::{Reply, Server};
+use icap_server::{Listener, Reply, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 
+use crate::stopping::Running;
 use crate::support::*;
 
 const MIB: usize = 1024 * 1024;
@@ -104,22 +107,28 @@ async fn both_ways_through_a_narrow_pipe() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_ways_over_a_socket() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let server = Arc::new(mirror());
-        loop {
-            let (stream, peer) = listener.accept().await.unwrap();
-            let server = Arc::clone(&server);
-            tokio::spawn(async move { server.serve_connection(stream, Some(peer)).await });
-        }
-    });
+async fn both_ways_over_sockets() {
+    let server = mirror().listen(Listener::bind("127.0.0.1:0").await.unwrap());
+    #[cfg(unix)]
+    let folder = tempfile::tempdir().unwrap();
+    #[cfg(unix)]
+    let server = server.listen(UnixListener::bind(folder.path().join("icap.sock")).unwrap());
+    let running = Running::start(server);
     for path in ["/echo", "/task", "/pass"] {
-        let mut client = TcpStream::connect(addr).await.unwrap();
-        exchange(&mut client, path, 64 * MIB, 60_000).await;
-        exchange(&mut client, path, 64 * MIB, 1_000_000).await;
+        for piece in [60_000, 1_000_000] {
+            let mut client = TcpStream::connect(running.addr).await.unwrap();
+            exchange(&mut client, path, 64 * MIB, piece).await;
+            exchange(&mut client, path, 10, 3).await;
+            #[cfg(unix)]
+            {
+                let socket = folder.path().join("icap.sock");
+                let mut client = UnixStream::connect(socket).await.unwrap();
+                exchange(&mut client, path, 64 * MIB, piece).await;
+                exchange(&mut client, path, 10, 3).await;
+            }
+        }
     }
+    running.stop().await;
 }
 
 #[tokio::test]

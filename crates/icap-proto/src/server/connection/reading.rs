@@ -118,7 +118,8 @@ impl Connection {
                 if let Some((room, fault)) = self.state.preview_room(self.limits.preview)
                     && data.len() as u64 > room
                 {
-                    // Nobody is told of what is thrown away, and the budget may have ended at the same byte.
+                    // Of chunks that came as one it is not known whether the budget ended before this byte or behind
+                    // it: either way the connection just ends.
                     if self.state.is_draining() {
                         self.close.get_or_insert(CloseReason::Asked);
                         return Ok(Next::Again);
