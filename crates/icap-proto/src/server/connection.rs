@@ -135,7 +135,8 @@ impl Connection {
     }
 
     /// The switches without which the client would have been refused, as far as it was read since this was asked
-    /// last. [`Leniency::strict`] when it kept to the RFC. With these alone all of it is read the same.
+    /// last. [`Leniency::strict`] when it kept to the RFC. With these alone all of it is read the same. Where
+    /// [`Limits::drain`] ends the connection, what stands behind that byte may count, as it arrived.
     ///
     /// ```
     /// use icap_proto::{Leniency, Limits, server::Connection};
