@@ -63,8 +63,22 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<Socket>>),
 }
 
+impl Stream {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(io) => io.poll_send(cx, parts),
+            #[cfg(feature = "tls")]
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
+        }
+    }
+}
+
 macro_rules! delegate {
-    ($name:ident { $($(#[$cfg:meta])? $variant:ident),+ $(,)? } $($write_parts:item)+) => {
+    ($name:ident { $($(#[$cfg:meta])? $variant:ident),+ $(,)? }) => {
         impl AsyncRead for $name {
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -88,7 +102,13 @@ macro_rules! delegate {
                 }
             }
 
-            $($write_parts)+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                parts: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.get_mut().poll_send(cx, parts)
+            }
 
             fn is_write_vectored(&self) -> bool {
                 match self {
@@ -111,38 +131,14 @@ macro_rules! delegate {
     };
 }
 
-delegate!(
-    Socket {
-        Tcp,
-        #[cfg(unix)]
-        Unix,
-    }
+delegate!(Socket {
+    Tcp,
+    #[cfg(unix)]
+    Unix,
+});
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, parts)
-    }
-);
-
-delegate!(
-    Stream {
-        Plain,
-        #[cfg(feature = "tls")]
-        Tls,
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => io.poll_send(cx, parts),
-            #[cfg(feature = "tls")]
-            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, parts),
-        }
-    }
-);
+delegate!(Stream {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls,
+});
